@@ -1,0 +1,5 @@
+//! listend hears the people around you: it watches OPML lists, fetches the feeds in them politely, keeps every entry
+//! once, and republishes what everybody says as merged feeds.
+
+pub mod config;
+pub mod model;
