@@ -2,4 +2,5 @@
 //! once, and republishes what everybody says as merged feeds.
 
 pub mod config;
+pub mod lists;
 pub mod model;

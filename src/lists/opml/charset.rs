@@ -1,0 +1,98 @@
+//! From the bytes of a list to text: byte order marks, declared encodings, and files that declare the wrong one.
+//!
+//! Knows nothing of OPML beyond the XML declaration.
+
+use encoding_rs::{Encoding, UTF_8, UTF_16BE, UTF_16LE, WINDOWS_1252};
+
+/// How far into a file its XML declaration may reach, in bytes.
+const MAX_DECLARATION_BYTES: usize = 1024;
+
+/// The text of a file, and what is wrong with its encoding, if anything.
+///
+/// A byte order mark wins, then UTF-16 without one, then the declaration, then UTF-8 (XML 1.0, appendix F). Bytes that
+/// are no UTF-8 in a file that says it is become the characters that Windows-1252 has there: that is what such files
+/// turn out to be.
+pub(super) fn to_text(bytes: &[u8]) -> (String, Option<String>) {
+    if let Some((encoding, mark_bytes)) = Encoding::for_bom(bytes) {
+        return decode(encoding, bytes.get(mark_bytes..).unwrap_or_default());
+    }
+    match bytes {
+        [b'<', 0, b'?' | b'o' | b'O' | b'!', 0, ..] => return decode(UTF_16LE, bytes),
+        [0, b'<', 0, b'?' | b'o' | b'O' | b'!', ..] => return decode(UTF_16BE, bytes),
+        _ => {}
+    }
+    let Some(label) = declared(bytes) else { return decode(UTF_8, bytes) };
+    match Encoding::for_label(label.as_bytes()) {
+        // The declaration itself was read as ASCII, so the file cannot be UTF-16.
+        Some(encoding) if encoding == UTF_16LE || encoding == UTF_16BE => decode(UTF_8, bytes),
+        Some(encoding) => decode(encoding, bytes),
+        None => {
+            let (text, fault) = decode(UTF_8, bytes);
+            (
+                text,
+                fault.or_else(|| Some(format!("the encoding `{}` is not known; read as UTF-8", label.escape_debug()))),
+            )
+        }
+    }
+}
+
+fn decode(encoding: &'static Encoding, bytes: &[u8]) -> (String, Option<String>) {
+    if encoding != UTF_8 {
+        let (text, malformed) = encoding.decode_without_bom_handling(bytes);
+        let fault = malformed.then(|| format!("some bytes are no {}", encoding.name()));
+        return (text.into_owned(), fault);
+    }
+    let mut text = String::with_capacity(bytes.len());
+    let mut malformed = false;
+    for chunk in bytes.utf8_chunks() {
+        text.push_str(chunk.valid());
+        if !chunk.invalid().is_empty() {
+            malformed = true;
+            text.push_str(&WINDOWS_1252.decode_without_bom_handling(chunk.invalid()).0);
+        }
+    }
+    (text, malformed.then(|| "some bytes are no UTF-8; read as Windows-1252".to_owned()))
+}
+
+/// The encoding that an XML declaration names, in a file whose ASCII characters are single bytes.
+fn declared(bytes: &[u8]) -> Option<String> {
+    let head = bytes.get(..bytes.len().min(MAX_DECLARATION_BYTES))?;
+    let head = String::from_utf8_lossy(head);
+    let declaration = head.trim_start().strip_prefix("<?xml")?;
+    let declaration = &declaration[..declaration.find("?>")?];
+    let (_, value) = declaration.split_once("encoding")?;
+    let value = value.trim_start().strip_prefix('=')?.trim_start();
+    let quote = value.chars().next().filter(|quote| matches!(quote, '"' | '\''))?;
+    Some(value[1..].split(quote).next()?.trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(bytes: &[u8], expected: &str, fault: bool) {
+        let (text, found) = to_text(bytes);
+        assert!(text.ends_with(expected), "{text:?} should end in {expected:?}");
+        assert_eq!(found.is_some(), fault, "{expected}: {found:?}");
+    }
+
+    #[test]
+    fn encodings_are_found() {
+        check("<opml>é".as_bytes(), "<opml>é", false);
+        check(b"\xEF\xBB\xBF<opml>\xC3\xA9", "<opml>é", false);
+        check(b"<?xml version='1.0' encoding='ISO-8859-1'?>\xE9", "é", false);
+        check(b"\n <?xml version=\"1.0\" encoding = \"koi8-r\" ?>\xC1", "а", false);
+        check(b"<?xml version='1.0' encoding='Shift_JIS'?>\x83\x65", "テ", false);
+        check(b"<?xml version='1.0' encoding='UTF-16'?>\xC3\xA9", "é", false);
+        check(b"<?xml version='1.0' encoding='martian'?>\xC3\xA9", "é", true);
+        check(b"<?xml version='1.0' encoding='UTF-8'?>\xC3\xA9 \xE9", "é é", true);
+        check(b"\x93quoted\x94", "“quoted”", true);
+        let utf16: Vec<u8> = "<?xml?>é".encode_utf16().flat_map(u16::to_le_bytes).collect();
+        check(&utf16, "é", false);
+        check(&[&[0xFF, 0xFE][..], &utf16].concat(), "é", false);
+        let utf16: Vec<u8> = "<opml>é".encode_utf16().flat_map(u16::to_be_bytes).collect();
+        check(&utf16, "é", false);
+        check(&[&[0xFE, 0xFF][..], &utf16].concat(), "é", false);
+        check(b"", "", false);
+    }
+}
