@@ -4,3 +4,4 @@
 pub mod config;
 pub mod lists;
 pub mod model;
+pub mod store;

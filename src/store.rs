@@ -1,0 +1,239 @@
+//! The database: feeds, entries, identities, events. The only room that knows redb.
+//!
+//! One file, `listend.redb` in the state directory; `store/tables.rs` describes what stands in it. Everything comes
+//! and goes in batches of the words of [`model`](crate::model), so that another engine could stand behind the same
+//! methods. Each writing method is one durable transaction (a sweep: several): when it returns `Ok`, a kill or a power
+//! cut loses nothing of it; when it fails, nothing of it is half stored, and the same call may be repeated.
+//!
+//! After an I/O error (a full disk) reads go on from a database opened anew, also while the disk takes no writes, and
+//! each later write first tries to open it for writing again; nobody outside needs to do anything but repeat the write.
+//!
+//! All methods block on the disk: call them on a thread that may. Knows neither lists nor the network, and no clock.
+
+mod aside;
+mod commit;
+mod engine;
+mod error;
+mod lists;
+mod packing;
+mod records;
+mod snapshot;
+mod sweep;
+mod tables;
+#[cfg(test)]
+mod tests;
+mod text;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use redb::{ReadOnlyTable, ReadTransaction, ReadableTable};
+
+pub use commit::FeedUpdate;
+pub use error::{OpenError, StoreError};
+pub use lists::ListNews;
+pub use snapshot::{Head, Snapshot};
+pub use sweep::{FeedCount, Retention, Swept};
+
+use crate::model::{Feed, FeedId, FeedUrl, Known, ListEvent, Timestamp};
+use engine::Engine;
+use error::Fault;
+use records::{CountRecord, FeedRecord, StateRecord, encode, known_of};
+use tables::{COUNTS, FEEDS, KNOWN, META, META_NEXT_FEED, STATES, URLS, known_bytes, known_seq};
+
+/// The open database. Shared by reference: all methods take `&self`, from any thread.
+pub struct Store {
+    engine: Arc<Engine>,
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store").finish_non_exhaustive()
+    }
+}
+
+impl Store {
+    /// Opens the database in `directory`; makes the directory (for its owner only) and the database where they are
+    /// missing. Pages of the file are kept in memory up to `cache_bytes`.
+    ///
+    /// A database that was left by a kill opens as quickly as any other. One that is damaged is reported and left as
+    /// it is.
+    pub fn open(directory: &Path, cache_bytes: usize) -> Result<Self, OpenError> {
+        Ok(Self { engine: Arc::new(Engine::open(directory, cache_bytes)?) })
+    }
+
+    /// All feeds, in order of their numbers.
+    pub fn feeds(&self) -> Result<Vec<Feed>, StoreError> {
+        self.engine.read(|transaction| {
+            let tables = FeedTables::of(&transaction)?;
+            let mut feeds = Vec::new();
+            for row in tables.feeds.iter()? {
+                let (id, record) = row?;
+                feeds.push(tables.feed(FeedId(id.value()), record.value())?);
+            }
+            Ok(feeds)
+        })
+    }
+
+    /// One feed; `None` where there is none of this number any more.
+    pub fn feed(&self, id: FeedId) -> Result<Option<Feed>, StoreError> {
+        self.engine.read(|transaction| {
+            let tables = FeedTables::of(&transaction)?;
+            let record = tables.feeds.get(id.0)?;
+            record.map(|record| tables.feed(id, record.value())).transpose()
+        })
+    }
+
+    /// The feeds of these addresses, in their order. New ones get the next number and are due at `now`; those that
+    /// are stored are returned as they are, also when they have left all lists. Numbers are never used twice.
+    pub fn add_feeds(&self, urls: &[FeedUrl], now: Timestamp) -> Result<Vec<Feed>, StoreError> {
+        let ids = self.engine.write(|transaction| {
+            let mut meta = transaction.open_table(META)?;
+            let mut by_url = transaction.open_table(URLS)?;
+            let mut feeds = transaction.open_table(FEEDS)?;
+            let mut states = transaction.open_table(STATES)?;
+            let mut counts = transaction.open_table(COUNTS)?;
+            let first = meta.get(META_NEXT_FEED)?.map_or(0, |next| next.value());
+            let mut next = first;
+            let mut ids = Vec::with_capacity(urls.len());
+            for url in urls {
+                let stored = by_url.get(url.as_str())?.map(|id| id.value());
+                if let Some(id) = stored {
+                    ids.push(FeedId(id));
+                    continue;
+                }
+                let id =
+                    u32::try_from(next).map_err(|_| Fault::Unreadable("the numbers of feeds are used up".into()))?;
+                next += 1;
+                let feed = Feed::new(FeedId(id), url.clone(), now);
+                by_url.insert(url.as_str(), id)?;
+                feeds.insert(id, encode(&FeedRecord::of(&feed)).as_slice())?;
+                states.insert(id, encode(&StateRecord::of(&feed)).as_slice())?;
+                counts.insert(id, encode(&CountRecord::default()).as_slice())?;
+                ids.push(feed.id);
+            }
+            if next != first {
+                meta.insert(META_NEXT_FEED, next)?;
+            }
+            Ok(ids)
+        })?;
+        self.engine.read(|transaction| {
+            let tables = FeedTables::of(&transaction)?;
+            let mut found = Vec::with_capacity(ids.len());
+            for &id in &ids {
+                let record = tables.feeds.get(id.0)?;
+                let record = record.ok_or_else(|| Fault::Unreadable(format!("feed {} has no record", id.0)))?;
+                found.push(tables.feed(id, record.value())?);
+            }
+            Ok(found)
+        })
+    }
+
+    /// What came of polls: entries, identities, validators and schedules of many feeds, in one transaction. On success
+    /// `entries`, `newest` and `next_seq` of each update's feed are what is stored now.
+    ///
+    /// A feed that was removed meanwhile is left out. What retention purged meanwhile stays purged. Repeating a commit
+    /// that failed stores everything once, also where the failed one had reached the disk; so after a failure repeat
+    /// it, or read the [`feed`](Self::feed) and what is [`known`](Self::known) again before the next change.
+    pub fn commit(&self, updates: &mut [FeedUpdate]) -> Result<(), StoreError> {
+        let encoded = commit::encode_all(updates);
+        let counts = self.engine.write(|transaction| commit::apply_all(transaction, updates, &encoded))?;
+        for (update, count) in updates.iter_mut().zip(counts) {
+            if let Some(count) = count {
+                update.feed.entries = count.entries;
+                update.feed.newest = count.newest();
+                update.feed.next_seq = count.next_seq;
+            }
+        }
+        Ok(())
+    }
+
+    /// Everything that a feed's entries are recognised by, in order of their numbers, purged ones included.
+    pub fn known(&self, feed: FeedId) -> Result<Vec<Known>, StoreError> {
+        self.engine.read(|transaction| {
+            let mut known = Vec::new();
+            let (first, last) = (known_bytes(feed, 0), known_bytes(feed, u32::MAX));
+            for row in transaction.open_table(KNOWN)?.range::<&[u8; 8]>(&first..=&last)? {
+                let (key, value) = row?;
+                known.push(known_of(known_seq(*key.value()), value.value())?);
+            }
+            Ok(known)
+        })
+    }
+
+    /// A view of all entries as they are now.
+    pub fn snapshot(&self) -> Result<Snapshot, StoreError> {
+        Snapshot::take(&self.engine)
+    }
+
+    /// Keeps the last good content of a list, together with what happened in it.
+    pub fn save_list(&self, name: &str, content: &[u8], news: &ListNews) -> Result<(), StoreError> {
+        self.engine.write(|transaction| lists::save(transaction, name, Some(content), news))
+    }
+
+    /// Forgets a list whose file is gone, together with what happened in it.
+    pub fn forget_list(&self, name: &str, news: &ListNews) -> Result<(), StoreError> {
+        self.engine.write(|transaction| lists::save(transaction, name, None, news))
+    }
+
+    /// The last good content of each list, by name.
+    pub fn lists(&self) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
+        self.engine.read(|transaction| lists::all(&transaction))
+    }
+
+    /// What happened in the lists at or after an instant, oldest first; events of one instant as they were given.
+    pub fn events(&self, since: Timestamp) -> Result<Vec<ListEvent>, StoreError> {
+        self.engine.read(|transaction| lists::events(&transaction, since))
+    }
+
+    /// Remembers paths that voices had, each with the address of a feed of that voice, so that they can lead to
+    /// wherever it is now. They go with the feed.
+    pub fn remember_paths(&self, moved: &[(String, FeedUrl)]) -> Result<(), StoreError> {
+        self.engine.write(|transaction| lists::remember_paths(transaction, moved))
+    }
+
+    /// All remembered paths, in the order of their bytes.
+    pub fn paths(&self) -> Result<Vec<(String, FeedUrl)>, StoreError> {
+        self.engine.read(|transaction| lists::paths(&transaction))
+    }
+
+    /// Applies retention to all feeds: entries beyond number or age go, but never the newest 20 of a feed; purged
+    /// identities are forgotten 90 days after the feed's document last carried them; feeds that left all lists go with
+    /// everything that they have 30 days after [`Feed::left_at`]. Commits from other threads get their turn in between.
+    ///
+    /// When it fails half-way, what was done stays done, and the next sweep does the rest.
+    pub fn sweep(&self, now: Timestamp, retention: &Retention) -> Result<Swept, StoreError> {
+        sweep::sweep(&self.engine, now, retention)
+    }
+
+    /// Gives the free space inside the file back to the file system; whether there was any. Reads and writes wait
+    /// meanwhile, and it waits for no snapshot: with one in use it answers [`StoreError::Busy`].
+    pub fn compact(&self) -> Result<bool, StoreError> {
+        self.engine.compact()
+    }
+}
+
+/// The three tables that make a feed, of one transaction.
+struct FeedTables {
+    feeds: ReadOnlyTable<u32, &'static [u8]>,
+    states: ReadOnlyTable<u32, &'static [u8]>,
+    counts: ReadOnlyTable<u32, &'static [u8]>,
+}
+
+impl FeedTables {
+    fn of(transaction: &ReadTransaction) -> Result<Self, Fault> {
+        Ok(Self {
+            feeds: transaction.open_table(FEEDS)?,
+            states: transaction.open_table(STATES)?,
+            counts: transaction.open_table(COUNTS)?,
+        })
+    }
+
+    /// The feed of this number and record.
+    fn feed(&self, id: FeedId, record: &[u8]) -> Result<Feed, Fault> {
+        let missing = |what| Fault::Unreadable(format!("feed {} has no {what}", id.0));
+        let state = self.states.get(id.0)?.ok_or_else(|| missing("state"))?;
+        let count = self.counts.get(id.0)?.ok_or_else(|| missing("count"))?;
+        records::feed(id, record, state.value(), count.value())
+    }
+}

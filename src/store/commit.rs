@@ -1,0 +1,156 @@
+//! What a group of finished polls changes, in one transaction.
+
+use redb::{ReadableTable, Table, WriteTransaction};
+
+use super::error::Fault;
+use super::packing::Packer;
+use super::records::{CountRecord, FeedRecord, StateRecord, decode, encode, known_of, known_value};
+use super::tables::{COUNTS, ENTRIES, EntryBytes, FEEDS, KNOWN, LINKS, LinkBytes, STATES};
+use super::tables::{known_bytes, link_bytes, place_bytes};
+use super::text;
+use crate::model::{Change, Feed, FeedId, Known};
+
+/// What one finished poll brings: the feed as it is from now on, and what became of its entries.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FeedUpdate {
+    /// The feed after the poll: its schedule, validators and description. The store counts by itself: `entries`,
+    /// `newest` and `next_seq` go out, not in.
+    pub feed: Feed,
+    /// New and changed entries; empty when nothing but the schedule changed.
+    pub changes: Vec<Change>,
+}
+
+/// The bytes of an update, made before the transaction begins so that it is short.
+pub(super) struct Encoded {
+    feed: Vec<u8>,
+    state: Vec<u8>,
+    /// One for each change that brings a text.
+    texts: Vec<Option<Vec<u8>>>,
+}
+
+/// Encodes updates, in their order.
+pub(super) fn encode_all(updates: &[FeedUpdate]) -> Vec<Encoded> {
+    let mut packer = None;
+    updates
+        .iter()
+        .map(|FeedUpdate { feed, changes }| Encoded {
+            feed: encode(&FeedRecord::of(feed)),
+            state: encode(&StateRecord::of(feed)),
+            texts: changes
+                .iter()
+                .map(|change| {
+                    let entry = change.entry.as_ref()?;
+                    Some(text::pack(packer.get_or_insert_with(Packer::new), entry, change.now.link))
+                })
+                .collect(),
+        })
+        .collect()
+}
+
+/// Stores updates; what they count to now, in their order. `None` for a feed that is not stored (any more): nothing
+/// of its update is kept.
+pub(super) fn apply_all(
+    transaction: &WriteTransaction,
+    updates: &[FeedUpdate],
+    encoded: &[Encoded],
+) -> Result<Vec<Option<CountRecord>>, Fault> {
+    let mut feeds = transaction.open_table(FEEDS)?;
+    let mut states = transaction.open_table(STATES)?;
+    let mut counts = transaction.open_table(COUNTS)?;
+    let mut streams = Streams {
+        entries: transaction.open_table(ENTRIES)?,
+        known: transaction.open_table(KNOWN)?,
+        links: transaction.open_table(LINKS)?,
+    };
+    let mut counted = Vec::with_capacity(updates.len());
+    for (update, bytes) in updates.iter().zip(encoded) {
+        let id = update.feed.id;
+        let Some(same) = feeds.get(id.0)?.map(|stored| stored.value() == bytes.feed) else {
+            counted.push(None);
+            continue;
+        };
+        if !same {
+            feeds.insert(id.0, bytes.feed.as_slice())?;
+        }
+        states.insert(id.0, bytes.state.as_slice())?;
+        let before = match counts.get(id.0)? {
+            Some(stored) => decode(stored.value(), "count of a feed")?,
+            None => CountRecord::default(),
+        };
+        let mut count = before;
+        for (change, text) in update.changes.iter().zip(&bytes.texts) {
+            streams.apply(id, change, text.as_deref(), &mut count)?;
+        }
+        if count != before {
+            counts.insert(id.0, encode(&count).as_slice())?;
+        }
+        counted.push(Some(count));
+    }
+    Ok(counted)
+}
+
+/// The three tables that hold entries.
+pub(super) struct Streams<'a> {
+    pub(super) entries: Table<'a, &'static EntryBytes, &'static [u8]>,
+    pub(super) known: Table<'a, &'static [u8; 8], &'static [u8; 46]>,
+    pub(super) links: Table<'a, &'static LinkBytes, i64>,
+}
+
+impl Streams<'_> {
+    /// Stores one change of a feed. Applying it a second time changes nothing.
+    fn apply(
+        &mut self,
+        feed: FeedId,
+        change: &Change,
+        text: Option<&[u8]>,
+        count: &mut CountRecord,
+    ) -> Result<(), Fault> {
+        let seq = change.now.seq;
+        let row = known_bytes(feed, seq);
+        // New entries are most of all: for them, one call stores the identity and tells whether there was one.
+        let stored = if change.was.is_none() {
+            self.known.insert(&row, &known_value(&change.now))?.map(|old| known_of(seq, old.value())).transpose()?
+        } else {
+            self.known.get(&row)?.map(|old| known_of(seq, old.value())).transpose()?
+        };
+        let mut now = change.now;
+        match stored {
+            Some(stored) => {
+                let other_entry = change.was.is_none() && stored.guid != now.guid;
+                if other_entry || stored.listed_at != now.listed_at {
+                    return Err(Fault::Conflict(feed));
+                }
+                // Retention may have come between reading the feed and this commit; it has the last word.
+                now.purged |= stored.purged;
+            }
+            // Retention has forgotten it in between: what is old does not become new.
+            None => now.purged |= change.was.is_some(),
+        }
+        if stored != Some(now) && (change.was.is_some() || now != change.now) {
+            self.known.insert(&row, &known_value(&now))?;
+        }
+        count.next_seq = count.next_seq.max(seq.saturating_add(1));
+        count.purged += u32::from(now.purged && !stored.is_some_and(|stored| stored.purged));
+
+        let place = place_bytes(feed.0, now.listed_at, seq);
+        if now.purged {
+            return Ok(());
+        }
+        let old_link = stored.and_then(|stored: Known| stored.link);
+        if old_link != now.link {
+            if let Some(old) = old_link {
+                self.links.remove(&link_bytes(old, &place))?;
+            }
+            if let Some(link) = now.link {
+                self.links.insert(&link_bytes(link, &place), now.first_seen.millis())?;
+            }
+        }
+        if let Some(text) = text
+            && self.entries.insert(&place, text)?.is_none()
+        {
+            count.entries += 1;
+            count.newest = count.newest.max(Some(now.listed_at.millis()));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,314 @@
+//! The values of all tables but `entries`: what stands in the file for feeds, identities, events and lists.
+//!
+//! These types are the file's, not the program's: the words of `model` may change without the format. A record is a
+//! version byte and then postcard (<https://postcard.jamesmunns.com/wire-format>): fields in order, whole numbers as
+//! varints, text and bytes with their length in front, a byte before what may be missing. Instants are milliseconds
+//! since the Unix epoch. A record of a version that is not known cannot be read; a field is added by a new version.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+use super::error::Fault;
+use crate::model::{
+    About, Feed, FeedId, FeedState, FeedUrl, Hash64, IdentityRule, Known, ListEvent, ListEventKind, Pace, PendingMove,
+    Schedule, Timestamp, UpdatePeriod, UrlFault, Validators,
+};
+
+/// The version of all records of this file.
+const VERSION: u8 = 1;
+
+/// Version byte and postcard.
+pub(super) fn encode<T: Serialize>(record: &T) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(192);
+    bytes.push(VERSION);
+    postcard::to_extend(record, bytes).expect("a record holds only lengths that are known, and memory grows")
+}
+
+/// Reads what [`encode`] made; `what` names the record in the error.
+pub(super) fn decode<'a, T: Deserialize<'a>>(bytes: &'a [u8], what: &str) -> Result<T, Fault> {
+    let Some((&version, body)) = bytes.split_first() else {
+        return Err(Fault::Unreadable(format!("the {what} is empty")));
+    };
+    if version != VERSION {
+        return Err(Fault::Unreadable(format!("the {what} has the unknown version {version}")));
+    }
+    postcard::from_bytes(body).map_err(|error| Fault::Unreadable(format!("the {what} cannot be read: {error}")))
+}
+
+/// A value of `feeds`: what seldom changes.
+#[derive(Serialize, Deserialize)]
+pub(super) struct FeedRecord<'a> {
+    url: &'a str,
+    moved_to: Option<&'a str>,
+    id: Option<&'a str>,
+    title: Option<&'a str>,
+    home: Option<&'a str>,
+    language: Option<&'a str>,
+    self_link: Option<&'a str>,
+    #[serde(borrow)]
+    hubs: Vec<&'a str>,
+    /// 0: by guid; 1: by link.
+    identity: u8,
+    left_at: Option<i64>,
+}
+
+impl<'a> FeedRecord<'a> {
+    pub(super) fn of(feed: &'a Feed) -> Self {
+        let About { id, title, home, language, self_link, hubs } = &feed.about;
+        Self {
+            url: feed.url.as_str(),
+            moved_to: feed.moved_to.as_ref().map(FeedUrl::as_str),
+            id: id.as_deref(),
+            title: title.as_deref(),
+            home: home.as_deref(),
+            language: language.as_deref(),
+            self_link: self_link.as_deref(),
+            hubs: hubs.iter().map(String::as_str).collect(),
+            identity: match feed.identity {
+                IdentityRule::Guid => 0,
+                IdentityRule::Link => 1,
+            },
+            left_at: feed.left_at.map(Timestamp::millis),
+        }
+    }
+
+    /// Since when the feed stands in no list.
+    pub(super) fn left_at(&self) -> Option<Timestamp> {
+        self.left_at.map(Timestamp::from_millis)
+    }
+
+    /// Its address as the outline has it.
+    pub(super) fn url(&self) -> &'a str {
+        self.url
+    }
+}
+
+/// A value of `states`: what changes with each poll.
+#[derive(Serialize, Deserialize)]
+pub(super) struct StateRecord<'a> {
+    etag: Option<&'a [u8]>,
+    last_modified: Option<&'a [u8]>,
+    validators_from: Option<&'a str>,
+    body_hash: Option<[u8; 32]>,
+    /// In the order of `FeedState`: new, ok, backoff, held, gone, quarantined.
+    state: u8,
+    next_poll: i64,
+    interval: Duration,
+    last_attempt: Option<i64>,
+    last_success: Option<i64>,
+    last_status: Option<u16>,
+    last_error: Option<&'a str>,
+    failures: u32,
+    failing_since: Option<i64>,
+    parser_faults: u32,
+    pending_move: Option<(&'a str, u8)>,
+    rhythm: Option<Duration>,
+    ttl_minutes: Option<u32>,
+    update_period_seconds: Option<u32>,
+    skip_hours: u32,
+    skip_days: u8,
+}
+
+const STATES_IN_ORDER: [FeedState; 6] =
+    [FeedState::New, FeedState::Ok, FeedState::Backoff, FeedState::Held, FeedState::Gone, FeedState::Quarantined];
+
+impl<'a> StateRecord<'a> {
+    pub(super) fn of(feed: &'a Feed) -> Self {
+        let schedule = &feed.schedule;
+        let pace = &schedule.pace;
+        Self {
+            etag: feed.validators.etag.as_deref(),
+            last_modified: feed.validators.last_modified.as_deref(),
+            validators_from: feed.validators.from.as_ref().map(FeedUrl::as_str),
+            body_hash: feed.body_hash,
+            state: match schedule.state {
+                FeedState::New => 0,
+                FeedState::Ok => 1,
+                FeedState::Backoff => 2,
+                FeedState::Held => 3,
+                FeedState::Gone => 4,
+                FeedState::Quarantined => 5,
+            },
+            next_poll: schedule.next_poll.millis(),
+            interval: schedule.interval,
+            last_attempt: schedule.last_attempt.map(Timestamp::millis),
+            last_success: schedule.last_success.map(Timestamp::millis),
+            last_status: schedule.last_status,
+            last_error: schedule.last_error.as_deref(),
+            failures: schedule.failures,
+            failing_since: schedule.failing_since.map(Timestamp::millis),
+            parser_faults: schedule.parser_faults,
+            pending_move: schedule.pending_move.as_ref().map(|moving| (moving.target.as_str(), moving.successes)),
+            rhythm: schedule.rhythm,
+            ttl_minutes: pace.ttl_minutes,
+            update_period_seconds: pace.update_period.map(|period| period.seconds),
+            skip_hours: pace.skip_hours,
+            skip_days: pace.skip_days,
+        }
+    }
+}
+
+/// A value of `counts`: what the store counts by itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct CountRecord {
+    /// Entries with their text.
+    pub(super) entries: u32,
+    /// Identities whose text was purged.
+    pub(super) purged: u32,
+    /// The place of the newest entry, in milliseconds.
+    pub(super) newest: Option<i64>,
+    /// The number of the next new entry.
+    pub(super) next_seq: u32,
+}
+
+impl CountRecord {
+    pub(super) fn newest(&self) -> Option<Timestamp> {
+        self.newest.map(Timestamp::from_millis)
+    }
+}
+
+/// A feed from its three records.
+pub(super) fn feed(id: FeedId, feed: &[u8], state: &[u8], counts: &[u8]) -> Result<Feed, Fault> {
+    let cold: FeedRecord = decode(feed, "record of a feed")?;
+    let hot: StateRecord = decode(state, "state of a feed")?;
+    let counts: CountRecord = decode(counts, "count of a feed")?;
+    let owned = |text: Option<&str>| text.map(str::to_owned);
+    let left_at = cold.left_at();
+    Ok(Feed {
+        id,
+        url: stored_url(cold.url)?,
+        moved_to: cold.moved_to.and_then(|url| stored_url(url).ok()),
+        about: About {
+            id: owned(cold.id),
+            title: owned(cold.title),
+            home: owned(cold.home),
+            language: owned(cold.language),
+            self_link: owned(cold.self_link),
+            hubs: cold.hubs.into_iter().map(str::to_owned).collect(),
+        },
+        validators: Validators {
+            etag: hot.etag.map(<[u8]>::to_vec),
+            last_modified: hot.last_modified.map(<[u8]>::to_vec),
+            from: hot.validators_from.and_then(|url| stored_url(url).ok()),
+        },
+        body_hash: hot.body_hash,
+        identity: match cold.identity {
+            0 => IdentityRule::Guid,
+            1 => IdentityRule::Link,
+            other => return Err(Fault::Unreadable(format!("a feed has the unknown identity rule {other}"))),
+        },
+        schedule: Schedule {
+            state: *STATES_IN_ORDER
+                .get(usize::from(hot.state))
+                .ok_or_else(|| Fault::Unreadable(format!("a feed has the unknown state {}", hot.state)))?,
+            next_poll: Timestamp::from_millis(hot.next_poll),
+            interval: hot.interval,
+            last_attempt: hot.last_attempt.map(Timestamp::from_millis),
+            last_success: hot.last_success.map(Timestamp::from_millis),
+            last_status: hot.last_status,
+            last_error: owned(hot.last_error),
+            failures: hot.failures,
+            failing_since: hot.failing_since.map(Timestamp::from_millis),
+            parser_faults: hot.parser_faults,
+            pending_move: hot
+                .pending_move
+                .and_then(|(target, successes)| Some(PendingMove { target: stored_url(target).ok()?, successes })),
+            rhythm: hot.rhythm,
+            pace: Pace {
+                ttl_minutes: hot.ttl_minutes,
+                update_period: hot.update_period_seconds.map(|seconds| UpdatePeriod { seconds }),
+                skip_hours: hot.skip_hours,
+                skip_days: hot.skip_days,
+            },
+        },
+        entries: counts.entries,
+        newest: counts.newest(),
+        next_seq: counts.next_seq,
+        left_at,
+    })
+}
+
+/// An address out of the file: spelled by a parsed one, of whatever length.
+pub(super) fn stored_url(text: &str) -> Result<FeedUrl, Fault> {
+    Url::parse(text)
+        .map_err(UrlFault::Malformed)
+        .and_then(FeedUrl::try_from)
+        .map_err(|fault| Fault::Unreadable(format!("a stored address cannot be read: {fault}")))
+}
+
+/// A value of `known`, 46 bytes, big-endian: version (1), flags (1: bit 0 purged, bit 1 has a link), listed at i64,
+/// first seen i64, guid u64, link u64, fingerprint u64, carried on i32 (day).
+pub(super) fn known_value(known: &Known) -> [u8; 46] {
+    let mut bytes = [0; 46];
+    bytes[0] = VERSION;
+    bytes[1] = u8::from(known.purged) | (u8::from(known.link.is_some()) << 1);
+    bytes[2..10].copy_from_slice(&known.listed_at.millis().to_be_bytes());
+    bytes[10..18].copy_from_slice(&known.first_seen.millis().to_be_bytes());
+    bytes[18..26].copy_from_slice(&known.guid.0.to_be_bytes());
+    bytes[26..34].copy_from_slice(&known.link.map_or(0, |link| link.0).to_be_bytes());
+    bytes[34..42].copy_from_slice(&known.fingerprint.0.to_be_bytes());
+    bytes[42..].copy_from_slice(&known.carried_on.to_be_bytes());
+    bytes
+}
+
+/// Reads what [`known_value`] made.
+pub(super) fn known_of(seq: u32, bytes: &[u8; 46]) -> Result<Known, Fault> {
+    if bytes[0] != VERSION {
+        return Err(Fault::Unreadable(format!("an identity has the unknown version {}", bytes[0])));
+    }
+    let number = |at: usize| bytes[at..].first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes));
+    Ok(Known {
+        seq,
+        listed_at: Timestamp::from_millis(number(2).cast_signed()),
+        first_seen: Timestamp::from_millis(number(10).cast_signed()),
+        guid: Hash64(number(18)),
+        link: (bytes[1] & 2 != 0).then(|| Hash64(number(26))),
+        fingerprint: Hash64(number(34)),
+        carried_on: bytes[42..].first_chunk().map_or(0, |bytes| i32::from_be_bytes(*bytes)),
+        purged: bytes[1] & 1 != 0,
+    })
+}
+
+/// A value of `events`.
+#[derive(Serialize, Deserialize)]
+pub(super) struct EventRecord<'a> {
+    /// 0: joined; 1: left; 2: became a follower.
+    kind: u8,
+    list: &'a str,
+    voice: &'a str,
+    #[serde(borrow)]
+    feeds: Vec<&'a str>,
+}
+
+impl<'a> EventRecord<'a> {
+    pub(super) fn of(event: &'a ListEvent) -> Self {
+        Self {
+            kind: match event.kind {
+                ListEventKind::Joined => 0,
+                ListEventKind::Left => 1,
+                ListEventKind::BecameFollower => 2,
+            },
+            list: &event.list,
+            voice: &event.voice,
+            feeds: event.feeds.iter().map(FeedUrl::as_str).collect(),
+        }
+    }
+
+    /// The event that happened at this instant.
+    pub(super) fn event(&self, at: Timestamp) -> Result<ListEvent, Fault> {
+        Ok(ListEvent {
+            at,
+            kind: match self.kind {
+                0 => ListEventKind::Joined,
+                1 => ListEventKind::Left,
+                2 => ListEventKind::BecameFollower,
+                other => return Err(Fault::Unreadable(format!("an event has the unknown kind {other}"))),
+            },
+            list: self.list.to_owned(),
+            voice: self.voice.to_owned(),
+            feeds: self.feeds.iter().filter_map(|url| stored_url(url).ok()).collect(),
+        })
+    }
+}

@@ -1,0 +1,358 @@
+//! Retention: what goes, and when. In bounded transactions, so that polls are stored in between.
+//!
+//! # When an identity is forgotten
+//!
+//! What was purged must be recognised as long as the feed may bring it again: until 90 days after its document last
+//! carried it. The day in `Known::carried_on` is that of a *parsed* document; answers 304 and bodies that are the same
+//! as the last one are not parsed, yet carry everything that the last parsed one did. So:
+//!
+//! - what the feed's last parsed document carried (its day is the feed's latest) is still being carried, and never
+//!   forgotten as long as the feed itself is kept;
+//! - anything else left the feed's document on the next day on which one was parsed, at the latest; the nearest later
+//!   day among the feed's identities is that day or a later one. 90 days after it, the identity goes.
+//!
+//! Both err on the side of remembering, and both are bounded by what the documents of 90 days held; a feed that brings
+//! new entries by the thousand with each poll is cut to [`MAX_PURGED_PER_FEED`] identities, those carried last.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use redb::{ReadTransaction, ReadableTable, WriteTransaction};
+
+use super::commit::Streams;
+use super::engine::Engine;
+use super::error::{Fault, StoreError};
+use super::records::{CountRecord, FeedRecord, decode, encode, known_of, known_value};
+use super::tables::{COUNTS, ENTRIES, FEEDS, KNOWN, LINKS, PATHS, STATES, URLS};
+use super::tables::{
+    EntryBytes, entry_bytes, entry_key, known_bytes, known_seq, link_bytes, place_bytes, stream_bounds,
+};
+use super::text;
+use crate::model::{EntryKey, FeedId, Known, Timestamp};
+
+/// How long entries are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// At most so many entries of each feed.
+    pub entries_per_feed: u32,
+    /// Entries listed longer ago than this go.
+    pub age: Duration,
+}
+
+impl Default for Retention {
+    /// 1,000 entries of each feed, 400 days.
+    fn default() -> Self {
+        Self { entries_per_feed: 1000, age: Duration::from_hours(400 * 24) }
+    }
+}
+
+impl Retention {
+    /// The newest entries of each feed always stay.
+    pub const ALWAYS_KEPT: u32 = 20;
+    /// How long a purged entry is remembered after the feed's document last carried it, in days.
+    pub const REMEMBERED_DAYS: i32 = 90;
+    /// How long a feed is kept that stands in no list any more.
+    pub const LEFT_FEEDS_KEPT: Duration = Duration::from_hours(30 * 24);
+}
+
+/// At most so many purged entries of one feed are remembered.
+const MAX_PURGED_PER_FEED: usize = 50_000;
+
+/// Rows that one transaction removes at most: some milliseconds.
+const ROWS_PER_TRANSACTION: usize = 2_000;
+/// Feeds that one look goes through, at most.
+const FEEDS_PER_LOOK: usize = 1_000;
+
+/// What a sweep did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// Entries whose text was removed, without those of removed feeds.
+    pub entries: u64,
+    /// Identities that were forgotten, without those of removed feeds.
+    pub identities: u64,
+    /// Feeds that were removed with everything that they had. Their numbers are not used again.
+    pub feeds: Vec<FeedId>,
+    /// What the changed feeds count to now.
+    pub counts: Vec<FeedCount>,
+}
+
+/// What a feed's stored entries count to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FeedCount {
+    /// The feed.
+    pub feed: FeedId,
+    /// How many of its entries are stored.
+    pub entries: u32,
+    /// The place of its newest stored entry.
+    pub newest: Option<Timestamp>,
+}
+
+/// Goes through all feeds once.
+pub(super) fn sweep(engine: &Engine, now: Timestamp, retention: &Retention) -> Result<Swept, StoreError> {
+    let mut swept = Swept::default();
+    let mut counts = BTreeMap::new();
+    let mut from = Some(0);
+    while let Some(start) = from {
+        // A look without the write lock: most feeds have nothing to sweep.
+        let (mut due, next) = engine.read(|transaction| look(&transaction, start, now, retention))?;
+        while !due.is_empty() {
+            let steps = engine.write(|transaction| sweep_some(transaction, &due, now, retention))?;
+            let finished = steps.len() - usize::from(steps.last().is_some_and(|(_, step)| step.more));
+            due.drain(..finished);
+            for (feed, step) in steps {
+                swept.entries += step.purged as u64;
+                swept.identities += step.forgotten as u64;
+                if step.removed {
+                    swept.feeds.push(feed);
+                    counts.remove(&feed);
+                } else if step.purged > 0 {
+                    let (entries, newest) = (step.count.entries, step.count.newest());
+                    counts.insert(feed, FeedCount { feed, entries, newest });
+                }
+            }
+        }
+        from = next;
+    }
+    swept.counts = counts.into_values().collect();
+    Ok(swept)
+}
+
+/// Which feeds have something to sweep, of at most [`FEEDS_PER_LOOK`] from a number on; where to go on.
+fn look(
+    transaction: &ReadTransaction,
+    start: u32,
+    now: Timestamp,
+    retention: &Retention,
+) -> Result<(Vec<FeedId>, Option<u32>), Fault> {
+    let feeds = transaction.open_table(FEEDS)?;
+    let counts = transaction.open_table(COUNTS)?;
+    let entries = transaction.open_table(ENTRIES)?;
+    let known = transaction.open_table(KNOWN)?;
+    let mut due = Vec::new();
+    for (looked, row) in feeds.range(start..)?.enumerate() {
+        let (id, record) = row?;
+        let feed = FeedId(id.value());
+        if looked == FEEDS_PER_LOOK {
+            return Ok((due, Some(feed.0)));
+        }
+        let count = count_of(&counts, feed)?;
+        let (first, last) = stream_bounds(feed);
+        let oldest = entries.range::<&EntryBytes>(&first..=&last)?.next().transpose()?;
+        let oldest = oldest.map(|(place, _)| entry_key(place.value()).listed_at);
+        if is_gone(&decode(record.value(), "record of a feed")?, now)
+            || excess(&count, oldest, now, retention)
+            || !forgettable(&known, feed, now, &count)?.is_empty()
+        {
+            due.push(feed);
+        }
+    }
+    Ok((due, None))
+}
+
+/// What was done to one feed in one transaction.
+#[derive(Default)]
+struct Step {
+    purged: usize,
+    forgotten: usize,
+    /// The feed is gone.
+    removed: bool,
+    /// There is more to do.
+    more: bool,
+    count: CountRecord,
+}
+
+/// Sweeps feeds until a transaction's share of rows is done; what was done to each. Only the last may need more.
+fn sweep_some(
+    transaction: &WriteTransaction,
+    due: &[FeedId],
+    now: Timestamp,
+    retention: &Retention,
+) -> Result<Vec<(FeedId, Step)>, Fault> {
+    let mut feeds = transaction.open_table(FEEDS)?;
+    let mut counts = transaction.open_table(COUNTS)?;
+    let mut streams = Streams {
+        entries: transaction.open_table(ENTRIES)?,
+        known: transaction.open_table(KNOWN)?,
+        links: transaction.open_table(LINKS)?,
+    };
+    let mut steps = Vec::new();
+    let mut room = ROWS_PER_TRANSACTION;
+    for &feed in due {
+        let record = feeds.get(feed.0)?.map(|record| {
+            let record: FeedRecord = decode(record.value(), "record of a feed")?;
+            Ok::<_, Fault>(is_gone(&record, now).then(|| record.url().to_owned()))
+        });
+        let Some(gone) = record.transpose()? else {
+            steps.push((feed, Step { removed: true, ..Step::default() }));
+            continue;
+        };
+        let before = count_of(&counts, feed)?;
+        let mut step = Step { count: before, ..Step::default() };
+        if let Some(url) = gone {
+            let rows = streams.remove_some(feed, room, &mut step.count)?;
+            room -= rows;
+            step.more = room == 0;
+            step.removed = !step.more;
+            if step.removed {
+                // The feed's own records go last, so that a sweep that was cut short finds it again.
+                counts.remove(feed.0)?;
+                feeds.remove(feed.0)?;
+                transaction.open_table(STATES)?.remove(feed.0)?;
+                transaction.open_table(URLS)?.remove(url.as_str())?;
+                transaction.open_table(PATHS)?.retain(|_, leads_to| leads_to != url)?;
+            }
+        } else {
+            step.purged = streams.purge(feed, now, retention, room, &mut step.count)?;
+            room -= step.purged;
+            step.forgotten = streams.forget(feed, now, room, &mut step.count)?;
+            room -= step.forgotten;
+            step.more = room == 0;
+        }
+        if !step.removed && step.count != before {
+            counts.insert(feed.0, encode(&step.count).as_slice())?;
+        }
+        steps.push((feed, step));
+        if room == 0 {
+            break;
+        }
+    }
+    Ok(steps)
+}
+
+fn count_of(counts: &impl ReadableTable<u32, &'static [u8]>, feed: FeedId) -> Result<CountRecord, Fault> {
+    counts.get(feed.0)?.map_or(Ok(CountRecord::default()), |count| decode(count.value(), "count of a feed"))
+}
+
+fn is_gone(record: &FeedRecord<'_>, now: Timestamp) -> bool {
+    record.left_at().is_some_and(|left| now >= left.plus(Retention::LEFT_FEEDS_KEPT))
+}
+
+/// Whether a feed has entries that retention takes.
+fn excess(count: &CountRecord, oldest: Option<Timestamp>, now: Timestamp, retention: &Retention) -> bool {
+    count.entries > Retention::ALWAYS_KEPT
+        && (count.entries > retention.entries_per_feed
+            || oldest.is_some_and(|oldest| oldest < now.minus(retention.age)))
+}
+
+/// The numbers of a feed's purged identities that have not been carried for long, those carried longest ago first.
+fn forgettable(
+    known: &impl ReadableTable<&'static [u8; 8], &'static [u8; 46]>,
+    feed: FeedId,
+    now: Timestamp,
+    count: &CountRecord,
+) -> Result<Vec<u32>, Fault> {
+    if count.purged == 0 {
+        return Ok(Vec::new());
+    }
+    let mut days = Vec::new();
+    let mut purged = Vec::new();
+    for row in known.range::<&[u8; 8]>(&known_bytes(feed, 0)..=&known_bytes(feed, u32::MAX))? {
+        let (key, value) = row?;
+        let known = known_of(known_seq(*key.value()), value.value())?;
+        days.push(known.carried_on);
+        if known.purged {
+            purged.push((known.carried_on, known.seq));
+        }
+    }
+    days.sort_unstable();
+    days.dedup();
+    purged.sort_unstable();
+    let too_many = purged.len().saturating_sub(MAX_PURGED_PER_FEED);
+    let today = i32::try_from(now.days()).unwrap_or(i32::MAX);
+    let gone_long_ago = |&(carried_on, _): &(i32, u32)| {
+        let left_by = days.get(days.partition_point(|&day| day <= carried_on));
+        left_by.is_some_and(|&day| day.saturating_add(Retention::REMEMBERED_DAYS) < today)
+    };
+    // They stand in the order in which they were carried: no later one goes where an earlier one stays.
+    let forgotten = purged.iter().take_while(|known| gone_long_ago(known)).count().max(too_many);
+    purged.truncate(forgotten);
+    Ok(purged.into_iter().map(|(_, seq)| seq).collect())
+}
+
+impl Streams<'_> {
+    /// Removes the text of the oldest entries that retention takes; how many.
+    fn purge(
+        &mut self,
+        feed: FeedId,
+        now: Timestamp,
+        retention: &Retention,
+        room: usize,
+        count: &mut CountRecord,
+    ) -> Result<usize, Fault> {
+        let may_go = count.entries.saturating_sub(Retention::ALWAYS_KEPT) as usize;
+        let too_many = count.entries.saturating_sub(retention.entries_per_feed) as usize;
+        let too_old = now.minus(retention.age);
+        let (first, last) = stream_bounds(feed);
+        let mut going = Vec::new();
+        for row in self.entries.range::<&EntryBytes>(&first..=&last)?.take(may_go.min(room)) {
+            let (place, value) = row?;
+            let key = entry_key(place.value());
+            if going.len() >= too_many && key.listed_at >= too_old {
+                break;
+            }
+            going.push((key, text::head(key, value.value())?.link));
+        }
+        for &(key, link) in &going {
+            let place = entry_bytes(key);
+            self.entries.remove(&place)?;
+            if let Some(link) = link {
+                self.links.remove(&link_bytes(link, &place))?;
+            }
+            let row = known_bytes(feed, key.seq);
+            let known = self.known.get(&row)?.map(|known| known_of(key.seq, known.value())).transpose()?;
+            if let Some(known) = known {
+                self.known.insert(&row, &known_value(&Known { purged: true, ..known }))?;
+                count.purged = count.purged.saturating_add(u32::from(!known.purged));
+            }
+        }
+        count.entries = count.entries.saturating_sub(going.len() as u32);
+        if !going.is_empty() {
+            let newest = self.entries.range::<&EntryBytes>(&first..=&last)?.next_back().transpose()?;
+            count.newest = newest.map(|(place, _)| entry_key(place.value()).listed_at.millis());
+        }
+        Ok(going.len())
+    }
+
+    /// Forgets what is [`forgettable`]; how many identities.
+    fn forget(&mut self, feed: FeedId, now: Timestamp, room: usize, count: &mut CountRecord) -> Result<usize, Fault> {
+        let mut seqs = forgettable(&self.known, feed, now, count)?;
+        seqs.truncate(room);
+        for &seq in &seqs {
+            self.known.remove(&known_bytes(feed, seq))?;
+        }
+        count.purged = count.purged.saturating_sub(seqs.len() as u32);
+        Ok(seqs.len())
+    }
+
+    /// Removes at most `room` rows of everything that a feed has; fewer once nothing is left.
+    fn remove_some(&mut self, feed: FeedId, room: usize, count: &mut CountRecord) -> Result<usize, Fault> {
+        let (first, last) = stream_bounds(feed);
+        let mut going: Vec<(EntryKey, _)> = Vec::new();
+        for row in self.entries.range::<&EntryBytes>(&first..=&last)?.take(room) {
+            let (place, value) = row?;
+            let key = entry_key(place.value());
+            going.push((key, text::head(key, value.value())?.link));
+        }
+        for (key, link) in &going {
+            let place = place_bytes(feed.0, key.listed_at, key.seq);
+            self.entries.remove(&place)?;
+            if let Some(link) = link {
+                self.links.remove(&link_bytes(*link, &place))?;
+            }
+        }
+        let room = room - going.len();
+        let mut seqs = Vec::new();
+        for row in self.known.range::<&[u8; 8]>(&known_bytes(feed, 0)..=&known_bytes(feed, u32::MAX))?.take(room) {
+            seqs.push(known_seq(*row?.0.value()));
+        }
+        for &seq in &seqs {
+            self.known.remove(&known_bytes(feed, seq))?;
+        }
+        // The text goes oldest first, so what is left has the newest entry to the end.
+        count.entries = count.entries.saturating_sub(going.len() as u32);
+        if count.entries == 0 {
+            count.newest = None;
+        }
+        Ok(going.len() + seqs.len())
+    }
+}
