@@ -2,6 +2,7 @@
 //! once, and republishes what everybody says as merged feeds.
 
 pub mod config;
+pub mod feeds;
 pub mod lists;
 pub mod model;
 pub mod store;

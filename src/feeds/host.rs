@@ -1,0 +1,375 @@
+//! Politeness per host: who may be asked now, so that no host is asked too often and none that is slow or dead keeps
+//! the others waiting.
+//!
+//! Owns the queue of feeds that wait for their time and the slots of requests under way. Pure: time is an argument and
+//! nothing is sent from here. Knows neither URLs nor what came of a request, but that a host asked to be spared.
+
+pub mod outage;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::model::{FeedId, FeedState, Timestamp};
+
+/// No host is spared for longer at its own request; the feed that was told so may wait longer.
+pub const MAX_HOST_PAUSE: Duration = Duration::from_hours(1);
+/// The gap between two requests to one host grows no further.
+pub const MAX_GAP: Duration = Duration::from_mins(10);
+/// After so long without being asked to slow down, a host's gap is halved.
+const GOOD_SPELL: Duration = Duration::from_hours(1);
+/// A request that took so long hinders others.
+const SLOW: Duration = Duration::from_secs(5);
+/// A clock that was set back by more than this makes remembered instants worthless.
+const CLOCK_TOLERANCE: Duration = Duration::from_mins(1);
+
+/// How many requests may be under way, and how close together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Politeness {
+    /// Requests at once, to whomever.
+    pub concurrency: usize,
+    /// Requests at once to one host.
+    pub per_host: usize,
+    /// Least time between the starts of two requests to one host.
+    pub gap: Duration,
+}
+
+/// What is to be expected of a feed. Each kind has its share of the slots, so that those which hang until a timeout
+/// never take all of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Standing {
+    /// It answered last time, and soon. May use every slot.
+    Proven,
+    /// It was never asked. May use three slots of four.
+    New,
+    /// It failed last time, or was very slow. May use one slot of four.
+    Troubled,
+}
+
+impl Standing {
+    const ALL: [Self; 3] = [Self::Proven, Self::New, Self::Troubled];
+
+    /// What to expect of a feed in this state whose last request took so long, as far as that is known.
+    pub fn of(state: FeedState, took: Option<Duration>) -> Self {
+        match state {
+            FeedState::New => Self::New,
+            FeedState::Ok | FeedState::Held if took.is_none_or(|took| took < SLOW) => Self::Proven,
+            _ => Self::Troubled,
+        }
+    }
+
+    /// How many of `concurrency` slots feeds of this standing may hold; at least one.
+    fn slots(self, concurrency: usize) -> usize {
+        match self {
+            Self::Proven => concurrency,
+            Self::New => concurrency - concurrency / 4,
+            Self::Troubled => concurrency / 4,
+        }
+        .max(1)
+    }
+}
+
+/// The queue of feeds that wait for their time, and the requests under way.
+///
+/// Every call takes O(log n) in the number of feeds. A host is forgotten when nothing of it is left to remember.
+#[derive(Debug)]
+pub struct Queue {
+    politeness: Politeness,
+    feeds: HashMap<FeedId, Place>,
+    hosts: HashMap<Arc<str>, Host>,
+    /// For each standing the hosts that have such a feed waiting and a slot free, by the instant of their next start.
+    startable: BTreeMap<Standing, BTreeSet<(Timestamp, Arc<str>)>>,
+    /// Hosts with nothing waiting or under way, by the instant from which there is nothing to remember of them.
+    idle: BTreeSet<(Timestamp, Arc<str>)>,
+    under_way: BTreeMap<Standing, usize>,
+    /// The latest instant seen.
+    latest: Timestamp,
+}
+
+#[derive(Debug)]
+enum Place {
+    Waiting(Waiting),
+    UnderWay {
+        host: Arc<str>,
+        standing: Standing,
+        /// Where it is put when this request has ended, if that is known already.
+        then: Option<Waiting>,
+    },
+}
+
+#[derive(Clone, Debug)]
+struct Waiting {
+    host: Arc<str>,
+    due: Timestamp,
+    standing: Standing,
+}
+
+#[derive(Debug)]
+struct Host {
+    /// By standing, then due time.
+    waiting: BTreeMap<Standing, BTreeSet<(Timestamp, FeedId)>>,
+    under_way: usize,
+    /// When its last request was started.
+    last_start: Option<Timestamp>,
+    /// It asked to be spared until then.
+    spared_until: Option<Timestamp>,
+    gap: Duration,
+    /// Since when it has behaved, or the gap was last halved.
+    good_since: Timestamp,
+    /// Under which keys it stands in the sets above.
+    listed: Vec<(Option<Standing>, Timestamp)>,
+}
+
+impl Queue {
+    /// An empty queue.
+    pub fn new(politeness: Politeness) -> Self {
+        Self {
+            politeness: Politeness {
+                concurrency: politeness.concurrency.max(1),
+                per_host: politeness.per_host.max(1),
+                ..politeness
+            },
+            feeds: HashMap::new(),
+            hosts: HashMap::new(),
+            startable: Standing::ALL.map(|standing| (standing, BTreeSet::new())).into(),
+            idle: BTreeSet::new(),
+            under_way: Standing::ALL.map(|standing| (standing, 0)).into(),
+            latest: Timestamp::MIN,
+        }
+    }
+
+    /// Takes other bounds from now on, as after a reload of the configuration. What is under way goes on.
+    pub fn set_politeness(&mut self, politeness: Politeness) {
+        let fresh = Self::new(politeness).politeness;
+        let base = std::mem::replace(&mut self.politeness, fresh).gap;
+        let names: Vec<_> = self.hosts.keys().cloned().collect();
+        for name in names {
+            self.change(&name, |host| {
+                if host.gap == base {
+                    host.gap = fresh.gap;
+                }
+                host.gap = host.gap.max(fresh.gap);
+            });
+        }
+    }
+
+    /// Puts a feed into the queue, or to another place in it. A feed that is being asked right now is put there when
+    /// that has ended.
+    pub fn insert(&mut self, feed: FeedId, host: &str, due: Timestamp, standing: Standing) {
+        let name = self.hosts.get_key_value(host).map_or_else(|| Arc::from(host), |(name, _)| name.clone());
+        let waiting = Waiting { host: name, due, standing };
+        if let Some(Place::UnderWay { then, .. }) = self.feeds.get_mut(&feed) {
+            *then = Some(waiting);
+            return;
+        }
+        self.remove(feed);
+        self.enqueue(feed, waiting);
+    }
+
+    /// Takes a feed out of the queue. One that is being asked right now keeps its slot until that has ended.
+    pub fn remove(&mut self, feed: FeedId) {
+        match self.feeds.get_mut(&feed) {
+            Some(Place::UnderWay { then, .. }) => *then = None,
+            Some(Place::Waiting(waiting)) => {
+                let waiting = waiting.clone();
+                self.feeds.remove(&feed);
+                self.change(&waiting.host, |host| {
+                    host.waiting.entry(waiting.standing).or_default().remove(&(waiting.due, feed));
+                });
+            }
+            None => {}
+        }
+    }
+
+    /// The next feed that may be asked at `now`; it is under way from then on, until [`Queue::finished`].
+    pub fn next(&mut self, now: Timestamp) -> Option<FeedId> {
+        self.look_at_clock(now);
+        self.forget_idle(now);
+        let (at, name, standing) = self.first_startable()?;
+        if at > now {
+            return None;
+        }
+        let mut started = None;
+        self.change(&name, |host| {
+            started = host.waiting.get_mut(&standing).and_then(BTreeSet::pop_first).map(|(_, feed)| feed);
+            if started.is_some() {
+                host.under_way += 1;
+                host.last_start = Some(now);
+            }
+        });
+        let feed = started?;
+        *self.under_way.entry(standing).or_default() += 1;
+        self.feeds.insert(feed, Place::UnderWay { host: name, standing, then: None });
+        Some(feed)
+    }
+
+    /// The instant at which [`Queue::next`] has something, unless something ends or changes before. `None` where only
+    /// that can help.
+    pub fn wake_at(&self) -> Option<Timestamp> {
+        self.first_startable().map(|(at, ..)| at)
+    }
+
+    /// The request for this feed has ended. The feed leaves the queue, unless it was inserted meanwhile.
+    pub fn finished(&mut self, feed: FeedId, now: Timestamp) {
+        self.look_at_clock(now);
+        let Some(Place::UnderWay { host, standing, then }) = self.feeds.remove(&feed) else { return };
+        if let Some(count) = self.under_way.get_mut(&standing) {
+            *count = count.saturating_sub(1);
+        }
+        self.change(&host, |host| host.under_way = host.under_way.saturating_sub(1));
+        if let Some(waiting) = then {
+            self.enqueue(feed, waiting);
+        }
+    }
+
+    /// The host asked to be spared (429, or 503 with `Retry-After`): no feed of it is started for `pause`, an hour at
+    /// most, and the gap between its requests doubles, until it halves again after each good hour.
+    pub fn slow_down(&mut self, host: &str, pause: Duration, now: Timestamp) {
+        self.look_at_clock(now);
+        let name = self.hosts.get_key_value(host).map_or_else(|| Arc::from(host), |(name, _)| name.clone());
+        let until = now.plus(pause.min(MAX_HOST_PAUSE));
+        let (base, most) = (self.politeness.gap, MAX_GAP.max(self.politeness.gap));
+        self.change(&name, |host| {
+            // Requests that were under way together and are refused together say it once.
+            let said_already = host.spared_until.is_some_and(|spared| now < spared);
+            host.spared_until = Some(host.spared_until.map_or(until, |spared| spared.max(until)));
+            host.ease(base, now);
+            if !said_already {
+                host.gap = (host.gap.max(Duration::from_millis(500)) * 2).min(most);
+            }
+            host.good_since = until;
+        });
+    }
+
+    /// How many feeds wait.
+    pub fn waiting(&self) -> usize {
+        self.feeds.len() - self.under_way()
+    }
+
+    /// How many requests are under way.
+    pub fn under_way(&self) -> usize {
+        self.under_way.values().sum()
+    }
+
+    /// How many hosts are remembered.
+    pub fn hosts(&self) -> usize {
+        self.hosts.len()
+    }
+
+    fn enqueue(&mut self, feed: FeedId, waiting: Waiting) {
+        self.change(&waiting.host, |host| {
+            host.waiting.entry(waiting.standing).or_default().insert((waiting.due, feed));
+        });
+        self.feeds.insert(feed, Place::Waiting(waiting));
+    }
+
+    /// The host whose next start comes first, among those whose standing has a slot left.
+    fn first_startable(&self) -> Option<(Timestamp, Arc<str>, Standing)> {
+        if self.under_way() >= self.politeness.concurrency {
+            return None;
+        }
+        let with_slot = self.startable.iter().filter(|(standing, _)| {
+            self.under_way.get(standing).copied().unwrap_or(0) < standing.slots(self.politeness.concurrency)
+        });
+        // Of equals the better standing goes first.
+        with_slot
+            .filter_map(|(standing, hosts)| hosts.first().map(|(at, name)| (at, standing, name)))
+            .min_by_key(|(at, standing, _)| (*at, *standing))
+            .map(|(at, standing, name)| (*at, name.clone(), *standing))
+    }
+
+    /// Changes one host, and lists it anew where it belongs after that.
+    fn change(&mut self, name: &Arc<str>, change: impl FnOnce(&mut Host)) {
+        let (base, latest) = (self.politeness.gap, self.latest);
+        let host = self.hosts.entry(name.clone()).or_insert_with(|| Host::new(base, latest));
+        for (standing, at) in host.listed.drain(..) {
+            let set = standing.and_then(|standing| self.startable.get_mut(&standing)).unwrap_or(&mut self.idle);
+            set.remove(&(at, name.clone()));
+        }
+        host.ease(base, latest);
+        change(host);
+        host.waiting.retain(|_, feeds| !feeds.is_empty());
+        let free_from = host.free_from();
+        if host.under_way < self.politeness.per_host {
+            for (&standing, feeds) in &host.waiting {
+                let Some(&(due, _)) = feeds.first() else { continue };
+                host.listed.push((Some(standing), due.max(free_from)));
+            }
+        }
+        if host.waiting.is_empty() && host.under_way == 0 {
+            host.listed.push((None, host.forgotten_at(base)));
+        }
+        for &(standing, at) in &host.listed {
+            let set = standing.and_then(|standing| self.startable.get_mut(&standing)).unwrap_or(&mut self.idle);
+            set.insert((at, name.clone()));
+        }
+    }
+
+    fn forget_idle(&mut self, now: Timestamp) {
+        while self.idle.first().is_some_and(|(at, _)| *at <= now) {
+            if let Some((_, name)) = self.idle.pop_first() {
+                self.hosts.remove(&name);
+            }
+        }
+    }
+
+    /// Remembers the time; if the clock was set back, brings every host's remembered instants back with it, since a
+    /// pause that ends in a wrong future would silence its host for as long.
+    fn look_at_clock(&mut self, now: Timestamp) {
+        if now.plus(CLOCK_TOLERANCE) >= self.latest {
+            self.latest = self.latest.max(now);
+            return;
+        }
+        self.latest = now;
+        let names: Vec<_> = self.hosts.keys().cloned().collect();
+        for name in names {
+            self.change(&name, |host| {
+                host.last_start = host.last_start.map(|at| at.min(now));
+                host.spared_until = host.spared_until.map(|at| at.min(now.plus(MAX_HOST_PAUSE)));
+                host.good_since = host.good_since.min(now.plus(MAX_HOST_PAUSE));
+            });
+        }
+    }
+}
+
+impl Host {
+    fn new(gap: Duration, now: Timestamp) -> Self {
+        Self {
+            waiting: BTreeMap::new(),
+            under_way: 0,
+            last_start: None,
+            spared_until: None,
+            gap,
+            good_since: now,
+            listed: Vec::new(),
+        }
+    }
+
+    /// From when on a request may be started.
+    fn free_from(&self) -> Timestamp {
+        let after_gap = self.last_start.map_or(Timestamp::MIN, |start| start.plus(self.gap));
+        self.spared_until.map_or(after_gap, |spared| spared.max(after_gap))
+    }
+
+    /// Halves the gap for each good hour that has passed, down to `base`.
+    fn ease(&mut self, base: Duration, now: Timestamp) {
+        while self.gap > base && now.since(self.good_since) >= GOOD_SPELL {
+            self.gap = (self.gap / 2).max(base);
+            self.good_since = self.good_since.plus(GOOD_SPELL);
+        }
+    }
+
+    /// From when on a new host would be treated no differently.
+    fn forgotten_at(&self, base: Duration) -> Timestamp {
+        let mut gap = self.gap;
+        let mut eased_at = self.good_since;
+        while gap > base {
+            gap = (gap / 2).max(base);
+            eased_at = eased_at.plus(GOOD_SPELL);
+        }
+        if self.gap > base { eased_at.max(self.free_from()) } else { self.free_from() }
+    }
+}
+
+#[cfg(test)]
+mod tests;
