@@ -3,6 +3,8 @@
 
 pub mod config;
 pub mod feeds;
+pub mod listen;
 pub mod lists;
 pub mod model;
+pub mod publish;
 pub mod store;

@@ -1,0 +1,6 @@
+//! What the views say: merging the streams of feeds into pages. Knows nothing of formats or HTTP.
+
+pub mod live;
+pub mod merge;
+pub mod page;
+pub mod view;

@@ -1,0 +1,135 @@
+//! The present: the roster bound to feed numbers, every feed's state, and a count of what changed.
+//!
+//! The daemon writes here; answers are made from it. Nothing here waits: readers take a snapshot or one short lock.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use arc_swap::ArcSwap;
+
+use crate::lists::roster::{Roster, VoiceIndex};
+use crate::model::{Feed, FeedId, FeedUrl, Timestamp};
+
+/// The roster with the numbers of its feeds.
+#[derive(Debug, Default)]
+pub struct Bound {
+    /// Lists, folders, voices, subscriptions.
+    pub roster: Roster,
+    /// The number of each feed that stands in a list.
+    pub ids: HashMap<FeedUrl, FeedId>,
+    /// The voice that a feed is shown as: the first that it counts to.
+    pub voices: HashMap<FeedId, VoiceIndex>,
+    /// Paths that voices had before, and the feed that tells which voice it was.
+    pub old_paths: HashMap<String, FeedUrl>,
+    /// The value of [`Live::revision`] from which on this roster stands.
+    pub revision: u64,
+}
+
+/// One feed's state, and when it last changed what views show of it.
+#[derive(Debug)]
+struct Slot {
+    feed: Arc<Feed>,
+    changed: u64,
+}
+
+/// The present.
+#[derive(Debug, Default)]
+pub struct Live {
+    bound: ArcSwap<Bound>,
+    // Sorted by number, so that status answers come in a fixed order and can be streamed in pieces.
+    feeds: RwLock<BTreeMap<FeedId, Slot>>,
+    revision: AtomicU64,
+}
+
+impl Live {
+    /// The roster as it stands.
+    pub fn bound(&self) -> Arc<Bound> {
+        self.bound.load_full()
+    }
+
+    /// Counts every change of what views show; equal numbers mean equal bytes.
+    pub fn revision(&self) -> u64 {
+        self.revision.load(Ordering::Acquire)
+    }
+
+    /// Puts a new roster in place of the old one.
+    pub fn set_roster(&self, roster: Roster, ids: HashMap<FeedUrl, FeedId>, old_paths: HashMap<String, FeedUrl>) {
+        let mut voices = HashMap::with_capacity(ids.len());
+        for (url, id) in &ids {
+            if let Some(voice) = roster.voices_of(url).first() {
+                voices.insert(*id, *voice);
+            }
+        }
+        // Under the lock of the feeds, so that numbers are given out one by one; and the number is published last, so
+        // that whoever reads it finds everything that it counts.
+        let _writing = self.feeds.write().unwrap_or_else(PoisonError::into_inner);
+        let revision = self.revision() + 1;
+        self.bound.store(Arc::new(Bound { roster, ids, voices, old_paths, revision }));
+        self.revision.store(revision, Ordering::Release);
+    }
+
+    /// Puts the new state of feeds in place; the flag says whether views show the feed otherwise than before.
+    pub fn update(&self, feeds: impl IntoIterator<Item = (Feed, bool)>) {
+        let mut slots = self.feeds.write().unwrap_or_else(PoisonError::into_inner);
+        let next = self.revision() + 1;
+        let mut last = self.revision();
+        for (feed, shows) in feeds {
+            let changed = match slots.get(&feed.id) {
+                Some(slot) if !shows => slot.changed,
+                _ => {
+                    last = next;
+                    next
+                }
+            };
+            slots.insert(feed.id, Slot { feed: Arc::new(feed), changed });
+        }
+        self.revision.store(last, Ordering::Release);
+    }
+
+    /// Drops feeds whose history is gone.
+    pub fn forget(&self, feeds: &[FeedId]) {
+        let mut slots = self.feeds.write().unwrap_or_else(PoisonError::into_inner);
+        for feed in feeds {
+            slots.remove(feed);
+        }
+    }
+
+    /// A feed's state.
+    pub fn feed(&self, id: FeedId) -> Option<Arc<Feed>> {
+        self.feeds.read().unwrap_or_else(PoisonError::into_inner).get(&id).map(|slot| Arc::clone(&slot.feed))
+    }
+
+    /// At most `most` feeds with numbers above `after`, in their order.
+    pub fn feeds_after(&self, after: Option<FeedId>, most: usize) -> Vec<Arc<Feed>> {
+        use std::ops::Bound::{Excluded, Unbounded};
+        let slots = self.feeds.read().unwrap_or_else(PoisonError::into_inner);
+        let range = (after.map_or(Unbounded, Excluded), Unbounded);
+        slots.range(range).take(most).map(|(_, slot)| Arc::clone(&slot.feed)).collect()
+    }
+
+    /// Of each of these feeds that has entries, the place of the newest.
+    pub fn newest(&self, feeds: &[FeedId]) -> Vec<(FeedId, Timestamp)> {
+        let slots = self.feeds.read().unwrap_or_else(PoisonError::into_inner);
+        feeds.iter().filter_map(|id| Some((*id, slots.get(id)?.feed.newest?))).collect()
+    }
+
+    /// The revision at which any of these feeds last changed what views show of it.
+    pub fn changed(&self, feeds: &[FeedId]) -> u64 {
+        let slots = self.feeds.read().unwrap_or_else(PoisonError::into_inner);
+        feeds.iter().filter_map(|id| slots.get(id)).map(|slot| slot.changed).max().unwrap_or(0)
+    }
+
+    /// Calls `look` with every feed that stands in a list, in the order of their numbers.
+    pub fn for_each_listed(&self, mut look: impl FnMut(&Feed)) {
+        let bound = self.bound();
+        let listed: HashSet<FeedId> = bound.ids.values().copied().collect();
+        let mut after = None;
+        loop {
+            let feeds = self.feeds_after(after, 1000);
+            let Some(last) = feeds.last() else { return };
+            after = Some(last.id);
+            feeds.iter().filter(|feed| listed.contains(&feed.id)).for_each(|feed| look(feed));
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! Merging the streams of many feeds into one page.
+//!
+//! Each feed's entries lie in the store newest first, and the place of its newest one is known in memory. A heap over
+//! those places opens only the feeds whose newest entry can still make the page.
+
+use std::cmp::Ordering;
+use std::collections::{BinaryHeap, HashMap, HashSet};
+use std::sync::Arc;
+
+use super::live::{Bound, Live};
+use super::page::{Listed, Page, Query, Source};
+use super::view::{self, View};
+use crate::feeds::clean;
+use crate::lists::roster::VoiceIndex;
+use crate::model::{Entry, EntryKey, Feed, FeedId, Timestamp, comparable_link};
+use crate::store::{Head, Snapshot, StoreError};
+
+/// A search looks at this many entries and then offers the next page instead of looking on.
+pub const MAX_SCANNED_ENTRIES: usize = 20_000;
+/// Most text on one page; further entries come with the next one.
+const MAX_PAGE_BYTES: usize = 16 << 20;
+/// Entries whose texts are read at once.
+const ENTRIES_AT_ONCE: usize = 16;
+/// Entries read at once from a stream on its first opening: most feeds give a page one or two.
+const FIRST_READ_ENTRIES: usize = 2;
+/// Four times as many each time after that, up to this.
+const MOST_READ_ENTRIES: usize = 32;
+
+/// One page of a view: the newest entries that the query asks for, each article once.
+pub fn page(snapshot: &Snapshot, live: &Live, bound: &Bound, view: &View, query: &Query) -> Result<Page, StoreError> {
+    let mut streams = Streams::new(snapshot, live.newest(&view.feeds), query.before);
+    let mut choice = Choice::new(snapshot, live, bound, view, query);
+    let mut scanned = 0;
+    let mut last = None;
+    let mut next = None;
+    while let Some(head) = streams.next()? {
+        if query.since.is_some_and(|since| head.key.listed_at < since) {
+            break;
+        }
+        if choice.chosen.len() == query.limit || scanned == MAX_SCANNED_ENTRIES {
+            next = last;
+            break;
+        }
+        scanned += 1;
+        last = Some(head.key);
+        choice.offer(&head)?;
+    }
+    let (entries, is_cut) = read(snapshot, &choice.chosen)?;
+    if let Some(last) = entries.last().filter(|_| is_cut) {
+        next = Some(last.key);
+    }
+    let entries = listed(live, bound, entries);
+    let updated = entries.iter().map(|listed| listed.entry.last_change()).max().unwrap_or_default();
+    Ok(Page { head: view.head.clone(), query: query.clone(), entries, next, updated })
+}
+
+/// Reads entries as long as a page has room for their texts, and says whether it has not for all of them.
+fn read(snapshot: &Snapshot, keys: &[EntryKey]) -> Result<(Vec<Entry>, bool), StoreError> {
+    let (mut entries, mut room) = (Vec::new(), MAX_PAGE_BYTES);
+    for some in keys.chunks(ENTRIES_AT_ONCE) {
+        for entry in snapshot.entries_of(some)? {
+            let texts = [&entry.summary, &entry.content].into_iter().flatten();
+            let bytes = entry.title.len() + texts.map(|html| html.as_str().len()).sum::<usize>();
+            if bytes > room && !entries.is_empty() {
+                return Ok((entries, true));
+            }
+            room = room.saturating_sub(bytes);
+            entries.push(entry);
+        }
+    }
+    Ok((entries, false))
+}
+
+/// Puts to each entry who said it.
+fn listed(live: &Live, bound: &Bound, entries: Vec<Entry>) -> Vec<Listed> {
+    let mut sources: HashMap<FeedId, Option<Arc<Source>>> = HashMap::new();
+    let with_source = |entry: Entry| {
+        let source = sources.entry(entry.key.feed).or_insert_with(|| view::source_of(live, bound, entry.key.feed));
+        source.clone().map(|source| Listed { entry, source, reason: None })
+    };
+    entries.into_iter().filter_map(with_source).collect()
+}
+
+/// Which entries come onto the page.
+struct Choice<'a> {
+    snapshot: &'a Snapshot,
+    live: &'a Live,
+    bound: &'a Bound,
+    query: &'a Query,
+    in_view: HashSet<FeedId>,
+    voices: HashMap<VoiceIndex, usize>,
+    chosen: Vec<EntryKey>,
+}
+
+impl<'a> Choice<'a> {
+    fn new(snapshot: &'a Snapshot, live: &'a Live, bound: &'a Bound, view: &View, query: &'a Query) -> Self {
+        let in_view = view.feeds.iter().copied().collect();
+        Self { snapshot, live, bound, query, in_view, voices: HashMap::new(), chosen: Vec::new() }
+    }
+
+    fn offer(&mut self, head: &Head) -> Result<(), StoreError> {
+        if !self.says_what_is_sought(head.key)? || !self.is_best_of_its_article(head)? {
+            return Ok(());
+        }
+        if let (Some(most), Some(voice)) = (self.query.per_voice, self.bound.voices.get(&head.key.feed)) {
+            let count = self.voices.entry(*voice).or_default();
+            if *count == most {
+                return Ok(());
+            }
+            *count += 1;
+        }
+        self.chosen.push(head.key);
+        Ok(())
+    }
+
+    fn says_what_is_sought(&self, key: EntryKey) -> Result<bool, StoreError> {
+        if self.query.words.is_empty() {
+            return Ok(true);
+        }
+        Ok(self.snapshot.entry(key)?.is_some_and(|entry| says_all(&entry, &self.query.words)))
+    }
+
+    /// Several feeds of the view may carry one article. The one on the article's own host shows it, else the one where
+    /// it was seen first; this decides the same way on every page.
+    fn is_best_of_its_article(&self, head: &Head) -> Result<bool, StoreError> {
+        let Some(link) = head.link else { return Ok(true) };
+        let mut copies = self.snapshot.same_link(link)?;
+        copies.retain(|(key, _)| key.feed != head.key.feed && self.in_view.contains(&key.feed));
+        // A copy that the query leaves out stands in nobody's way.
+        copies.retain(|(key, _)| self.query.since.is_none_or(|since| key.listed_at >= since));
+        let mut rivals = Vec::with_capacity(copies.len());
+        for copy in copies {
+            if self.says_what_is_sought(copy.0)? {
+                rivals.push(copy);
+            }
+        }
+        if rivals.is_empty() {
+            return Ok(true);
+        }
+        let entry = self.snapshot.entry(head.key)?;
+        let article = entry.and_then(|entry| comparable_link(entry.link.as_deref()?)).unwrap_or_default();
+        let rank = |key: EntryKey, first_seen: Timestamp| {
+            let is_home = self.live.feed(key.feed).is_some_and(|feed| self.lives_at(&feed, host_of(&article)));
+            (!is_home, first_seen, key)
+        };
+        let own = rank(head.key, head.first_seen);
+        Ok(rivals.into_iter().all(|(key, first_seen)| own < rank(key, first_seen)))
+    }
+
+    /// Whether a feed is at home on a host: by its own address, or by the home page that the list's keeper gave it. What
+    /// the feed says of itself counts for nothing here.
+    fn lives_at(&self, feed: &Feed, host: &str) -> bool {
+        let homes =
+            self.bound.roster.subscriptions_of(&feed.url).filter_map(|(_, subscription)| subscription.home.as_deref());
+        let mut links = homes.chain([feed.address().as_str()]).filter_map(comparable_link);
+        links.any(|link| host_of(&link) == host)
+    }
+}
+
+/// The host of a link in comparable form.
+fn host_of(comparable: &str) -> &str {
+    comparable.split(['/', '?']).next().unwrap_or_default()
+}
+
+fn says_all(entry: &Entry, words: &[String]) -> bool {
+    if words.is_empty() {
+        return true;
+    }
+    let mut said = entry.title.to_lowercase();
+    for html in [&entry.summary, &entry.content].into_iter().flatten() {
+        said.push('\n');
+        said.push_str(&clean::text(html.as_str(), usize::MAX).to_lowercase());
+    }
+    words.iter().all(|word| said.contains(word.as_str()))
+}
+
+/// The merged stream, newest first.
+struct Streams<'a> {
+    snapshot: &'a Snapshot,
+    heap: BinaryHeap<Stream>,
+}
+
+/// One feed's stream: where its next entry lies at the latest, and what was already read of it.
+struct Stream {
+    next: EntryKey,
+    feed: FeedId,
+    /// Newest last, so that the next one is popped.
+    read: Vec<Head>,
+    /// Everything from here on upwards was read.
+    read_to: Option<EntryKey>,
+    /// How many entries to read at once.
+    step: usize,
+}
+
+impl Ord for Stream {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.next.cmp(&other.next)
+    }
+}
+
+impl PartialOrd for Stream {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Stream {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Stream {}
+
+impl<'a> Streams<'a> {
+    fn new(snapshot: &'a Snapshot, newest: Vec<(FeedId, Timestamp)>, before: Option<EntryKey>) -> Self {
+        let unread = newest.into_iter().map(|(feed, listed_at)| {
+            let newest = EntryKey { listed_at, feed, seq: u32::MAX };
+            let next = before.map_or(newest, |before| before.min(newest));
+            Stream { next, feed, read: Vec::new(), read_to: before, step: FIRST_READ_ENTRIES }
+        });
+        Self { snapshot, heap: unread.collect() }
+    }
+
+    fn next(&mut self) -> Result<Option<Head>, StoreError> {
+        while let Some(mut stream) = self.heap.pop() {
+            if let Some(head) = stream.read.pop() {
+                // With nothing left in hand, the stream goes back under a bound; it is read on only when that comes up.
+                stream.next = stream.read.last().map_or(head.key, |after| after.key);
+                self.heap.push(stream);
+                return Ok(Some(head));
+            }
+            stream.read = self.snapshot.heads(stream.feed, stream.read_to, stream.step)?;
+            stream.read.reverse();
+            stream.step = MOST_READ_ENTRIES.min(stream.step * 4);
+            if let (Some(newest), Some(oldest)) = (stream.read.last(), stream.read.first()) {
+                stream.next = newest.key;
+                stream.read_to = Some(oldest.key);
+                self.heap.push(stream);
+            }
+        }
+        Ok(None)
+    }
+}

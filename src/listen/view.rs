@@ -1,0 +1,124 @@
+//! Which feeds stand behind a path, and what the view is called.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use super::live::{Bound, Live};
+use super::page::{Source, ViewHead};
+use crate::lists::opml::Outline;
+use crate::lists::roster::{Place, PlaceKind};
+use crate::model::{Feed, FeedId, FeedUrl};
+
+/// A stream of entries with a path.
+#[derive(Clone, Debug)]
+pub struct View {
+    /// Its name and place.
+    pub head: ViewHead,
+    /// The feeds that it merges, each once.
+    pub feeds: Vec<FeedId>,
+}
+
+/// What a path leads to.
+#[derive(Clone, Debug)]
+pub enum Found {
+    /// A view.
+    View(View),
+    /// A voice that stood here before; its own address.
+    Moved(String),
+}
+
+/// The path of the view of everyone.
+pub const LISTEN: &str = "/listen";
+
+/// Finds the view at a path: `/listen`, a list, a folder, a voice in a list, or a voice's own address.
+pub fn find(bound: &Bound, path: &str) -> Option<Found> {
+    let roster = &bound.roster;
+    if path == LISTEN {
+        return Some(Found::View(everyone(bound)));
+    }
+    if let Some(voice) = path.strip_prefix("/voices/").and_then(|slug| roster.voice(slug)) {
+        let voice = &roster.voices[voice];
+        let about = format!("Everything that {} says.", voice.title);
+        let head = ViewHead { path: voice.path.clone(), title: voice.title.clone(), about, above: Vec::new() };
+        return Some(Found::View(View { head, feeds: numbers(bound, voice.feeds.iter()) }));
+    }
+    if let Some(place) = roster.place(path) {
+        return Some(Found::View(at_place(bound, place)));
+    }
+    let feed = bound.old_paths.get(path)?;
+    let voice = roster.voices_of(feed).first()?;
+    Some(Found::Moved(roster.voices[*voice].path.clone()))
+}
+
+fn everyone(bound: &Bound) -> View {
+    let lists = bound.roster.lists.iter().filter(|list| list.role.is_listened_to());
+    let feeds = lists.flat_map(|list| &list.subscriptions).map(|subscription| &subscription.feed);
+    let head = ViewHead {
+        path: LISTEN.to_owned(),
+        title: "Everyone".to_owned(),
+        about: "Everyone you listen to, newest first.".to_owned(),
+        above: Vec::new(),
+    };
+    View { head, feeds: numbers(bound, feeds) }
+}
+
+fn at_place(bound: &Bound, place: &Place) -> View {
+    let subscriptions = bound.roster.subscriptions(place);
+    let about = match place.kind {
+        PlaceKind::List => format!("Everything that the people in {} say.", place.title),
+        PlaceKind::Folder => format!("Everything that is said in {}.", place.title),
+        PlaceKind::Voice => format!("Everything that {} says.", place.title),
+    };
+    let head =
+        ViewHead { path: place.path.clone(), title: place.title.clone(), about, above: bound.roster.above(place) };
+    View { head, feeds: numbers(bound, subscriptions.iter().map(|subscription| &subscription.feed)) }
+}
+
+fn numbers<'a>(bound: &Bound, feeds: impl Iterator<Item = &'a FeedUrl>) -> Vec<FeedId> {
+    let mut seen = HashSet::new();
+    feeds.filter_map(|url| bound.ids.get(url).copied()).filter(|id| seen.insert(*id)).collect()
+}
+
+/// The outlines behind a view: what its `.opml` holds.
+pub fn outlines(bound: &Bound, path: &str) -> Vec<Outline> {
+    let roster = &bound.roster;
+    if path == LISTEN {
+        let lists = roster.lists.iter().filter(|list| list.role.is_listened_to());
+        return lists
+            .map(|list| Outline {
+                attributes: vec![("text".to_owned(), list.title.clone())],
+                children: list.outlines.clone(),
+                line: 1,
+            })
+            .collect();
+    }
+    let own = path.strip_prefix("/voices/").and_then(|slug| roster.voice(slug));
+    let place = match own {
+        Some(voice) => roster.voices[voice].places.first().and_then(|place| roster.places.get(*place)),
+        None => roster.place(path),
+    };
+    place.map(|place| roster.outlines_of(place).to_vec()).unwrap_or_default()
+}
+
+/// Who says what a feed carries.
+pub fn source(bound: &Bound, feed: &Feed) -> Source {
+    let url = feed.address().to_string();
+    let voice = bound.voices.get(&feed.id).map(|voice| &bound.roster.voices[*voice]);
+    let subscription = bound.roster.subscriptions_of(&feed.url).next().map(|(_, subscription)| subscription);
+    let named = || subscription.map(|subscription| subscription.title.clone()).filter(|title| !title.is_empty());
+    let title = feed.about.title.clone().filter(|title| !title.is_empty()).or_else(named);
+    Source {
+        id: feed.about.id.clone().unwrap_or_else(|| url.clone()),
+        title: title.unwrap_or_else(|| feed.url.host().to_owned()),
+        home: feed.about.home.clone().or_else(|| subscription.and_then(|subscription| subscription.home.clone())),
+        url,
+        voice: voice.map(|voice| voice.title.clone()).unwrap_or_default(),
+        voice_path: voice.map(|voice| voice.path.clone()).unwrap_or_default(),
+        circles: voice.map(|voice| bound.roster.circles(voice)).unwrap_or_default(),
+    }
+}
+
+/// The same, for a feed's number; nothing for a feed that is gone.
+pub fn source_of(live: &Live, bound: &Bound, feed: FeedId) -> Option<Arc<Source>> {
+    live.feed(feed).map(|feed| Arc::new(source(bound, &feed)))
+}

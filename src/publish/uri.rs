@@ -1,0 +1,216 @@
+//! Which addresses and names may be republished: valid, absolute, without credentials.
+//!
+//! Knows no format. An address that cannot be said correctly is left out rather than said wrongly.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
+use url::Url;
+
+use crate::model::redact;
+
+/// What may follow a link in a reader. Everything else (`javascript:`, `data:`, `file:`) is dropped.
+const LINK_SCHEMES: [&str; 9] = ["http", "https", "mailto", "ftp", "magnet", "gemini", "gopher", "xmpp", "tel"];
+
+/// An address as a URI (RFC 3986) without credentials: byte for byte where it is one already, else spelled the way a
+/// browser would send it; `None` where it is relative, of a scheme that is no link, or nothing of the kind.
+pub(super) fn link(text: &str) -> Option<Cow<'_, str>> {
+    let text = text.trim();
+    let url = Url::parse(text).ok()?;
+    if !LINK_SCHEMES.contains(&url.scheme()) {
+        return None;
+    }
+    let has_credentials = !url.username().is_empty() || url.password().is_some();
+    if !has_credentials && is_uri(text) && (!url.has_host() || has_slashes(text)) {
+        return Some(Cow::Borrowed(text));
+    }
+    let spelled = redact(&url);
+    if is_uri(&spelled) {
+        return Some(Cow::Owned(spelled));
+    }
+    // What the URL standard lets stand and RFC 3986 does not.
+    let mut out = String::with_capacity(spelled.len() + 8);
+    for (at, byte) in spelled.bytes().enumerate() {
+        if byte == b'%' && is_escape(&spelled.as_bytes()[at..]) {
+            out.push('%');
+        } else if is_uri_byte(byte) {
+            out.push(char::from(byte));
+        } else {
+            // Writing to a string never fails.
+            let _ = write!(out, "%{byte:02X}");
+        }
+    }
+    Some(Cow::Owned(out))
+}
+
+/// Like [`link`], but only what a page for people may point at.
+pub(super) fn web_link(text: &str) -> Option<Cow<'_, str>> {
+    link(text).filter(|uri| {
+        let scheme = uri.split(':').next().unwrap_or_default();
+        ["http", "https", "mailto"].iter().any(|known| scheme.eq_ignore_ascii_case(known))
+    })
+}
+
+/// A guid that may serve as an id in any format: an absolute IRI (RFC 3987) of a scheme whose names are unique in the
+/// world, without credentials. `post:12` is an IRI too, but the next blog has the same.
+pub(super) fn is_worldwide_id(guid: &str) -> bool {
+    let Some((scheme, rest)) = guid.split_once(':') else { return false };
+    if !is_iri(guid) {
+        return false;
+    }
+    match scheme.to_ascii_lowercase().as_str() {
+        "http" | "https" => {
+            has_slashes(guid) && Url::parse(guid).is_ok_and(|url| url.username().is_empty() && url.password().is_none())
+        }
+        // tag:authority,date:specific (RFC 4151).
+        "tag" => rest
+            .split_once(',')
+            .and_then(|(authority, rest)| Some((authority, rest.split_once(':')?)))
+            .is_some_and(|(authority, (date, specific))| {
+                !authority.is_empty()
+                    && authority.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._@".contains(&b))
+                    && matches!(date.len(), 4 | 7 | 10)
+                    && date.bytes().all(|b| b.is_ascii_digit() || b == b'-')
+                    && !specific.is_empty()
+            }),
+        // urn:nid:nss (RFC 8141).
+        "urn" => rest.split_once(':').is_some_and(|(nid, nss)| {
+            (2..=32).contains(&nid.len())
+                && nid.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+                && !nid.starts_with('-')
+                && !nss.is_empty()
+        }),
+        "at" | "did" => !rest.trim_start_matches('/').is_empty(),
+        _ => false,
+    }
+}
+
+/// A language tag that Atom's schema and HTML take (RFC 3066's form, which BCP 47 keeps to).
+pub(super) fn language(tag: &str) -> Option<&str> {
+    let tag = tag.trim();
+    let well_formed = tag.split('-').enumerate().all(|(at, part)| {
+        (1..=8).contains(&part.len())
+            && part.bytes().all(|b| if at == 0 { b.is_ascii_alphabetic() } else { b.is_ascii_alphanumeric() })
+    });
+    well_formed.then_some(tag)
+}
+
+/// A media type that Atom's schema takes: `type/subtype`, parameters cut.
+pub(super) fn media_type(text: &str) -> Option<&str> {
+    let essence = text.split(';').next().unwrap_or_default().trim();
+    let (kind, subtype) = essence.split_once('/')?;
+    let token =
+        |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$&^_.+-".contains(&b));
+    (token(kind) && token(subtype)).then_some(essence)
+}
+
+/// An e-mail address as far as Atom's schema cares, and no URL with credentials that stands in its place.
+pub(super) fn email(text: &str) -> Option<&str> {
+    let text = text.trim();
+    let (name, host) = text.split_once('@')?;
+    let plain = |part: &str| {
+        !part.is_empty() && !part.contains(|c: char| c.is_whitespace() || c.is_control() || ":/@<>".contains(c))
+    };
+    (plain(name) && plain(host)).then_some(text)
+}
+
+fn has_slashes(text: &str) -> bool {
+    text.split_once(':').is_some_and(|(_, rest)| rest.starts_with("//") && !rest.starts_with("///"))
+}
+
+fn is_uri(text: &str) -> bool {
+    text.bytes().enumerate().all(
+        |(at, byte)| {
+            if byte == b'%' { is_escape(&text.as_bytes()[at..]) } else { is_uri_byte(byte) }
+        },
+    ) && text.matches('#').count() <= 1
+}
+
+fn is_iri(text: &str) -> bool {
+    text.char_indices().all(|(at, c)| match c {
+        '%' => is_escape(&text.as_bytes()[at..]),
+        '\0'..='\u{7f}' => is_uri_byte(c as u8),
+        // RFC 3987, section 2.2, `ucschar`: no controls, private use, noncharacters or formatting that nobody sees.
+        _ => {
+            matches!(c, '\u{a0}'..='\u{200d}' | '\u{2010}'..='\u{2027}' | '\u{2030}'..='\u{d7ff}'
+            | '\u{f900}'..='\u{fdcf}' | '\u{fdf0}'..='\u{ffef}' | '\u{10000}'..='\u{dffff}')
+                && (c as u32) & 0xfffe != 0xfffe
+                && !c.is_whitespace()
+        }
+    }) && text.matches('#').count() <= 1
+}
+
+fn is_uri_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~:/?#[]@!$&'()*+,;=".contains(&byte)
+}
+
+fn is_escape(bytes: &[u8]) -> bool {
+    matches!(bytes, [b'%', high, low, ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_are_kept_spelled_or_dropped() {
+        for (written, said) in [
+            ("https://example.org/a?b=c#d", Some("https://example.org/a?b=c#d")),
+            ("https://Example.org", Some("https://Example.org")),
+            (" http://example.org/ä b ", Some("http://example.org/%C3%A4%20b")),
+            ("https://münchen.example/", Some("https://xn--mnchen-3ya.example/")),
+            ("https://example.org/a|b^c?x={y}", Some("https://example.org/a%7Cb%5Ec?x=%7By%7D")),
+            ("https://example.org/100%", Some("https://example.org/100%25")),
+            ("https://ann:secret@example.org/x", Some("https://example.org/x")),
+            ("https:example.org/x", Some("https://example.org/x")),
+            ("mailto:ann@example.org", Some("mailto:ann@example.org")),
+            ("javascript:alert(1)", None),
+            ("data:text/html,x", None),
+            ("/relative", None),
+            ("", None),
+        ] {
+            assert_eq!(link(written).as_deref(), said, "{written}");
+        }
+        assert_eq!(web_link("ftp://example.org/x"), None);
+    }
+
+    #[test]
+    fn only_names_unique_in_the_world_are_ids() {
+        for guid in [
+            "https://example.org/?p=1",
+            "http://example.org/ä",
+            "tag:blogger.com,1999:blog-1.post-2",
+            "tag:ann@example.org,2020-01-02:x",
+            "urn:uuid:1225c695-cfb8-4ebb-aaaa-80da344efa6a",
+            "at://did:plc:abc/app.bsky.feed.post/1",
+        ] {
+            assert!(is_worldwide_id(guid), "{guid}");
+        }
+        for guid in [
+            "1",
+            "post:12",
+            "/relative",
+            "https://ann:secret@example.org/x",
+            "https://exa mple.org/",
+            "http:x",
+            "urn:x",
+            "tag:x",
+            "javascript:alert(1)",
+            "",
+        ] {
+            assert!(!is_worldwide_id(guid), "{guid}");
+        }
+    }
+
+    #[test]
+    fn tags_types_and_addresses_are_checked() {
+        assert_eq!(language("de-AT"), Some("de-AT"));
+        assert_eq!(language("en_US"), None);
+        assert_eq!(language(""), None);
+        assert_eq!(media_type("audio/mpeg; x=y"), Some("audio/mpeg"));
+        assert_eq!(media_type("audio"), None);
+        assert_eq!(email(" ann@example.org "), Some("ann@example.org"));
+        assert_eq!(email("ann at example"), None);
+        assert_eq!(email("https://ann:secret@example.org/"), None);
+    }
+}
