@@ -3,6 +3,7 @@
 
 pub mod config;
 pub mod feeds;
+pub mod http;
 pub mod listen;
 pub mod lists;
 pub mod model;

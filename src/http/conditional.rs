@@ -1,0 +1,187 @@
+//! Answers that cost little: content codings, entity tags and "not modified" (RFC 9110, sections 8.8, 12.5.3 and 13).
+
+use std::io::Write;
+use std::time::Duration;
+
+use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use hyper::header::{ACCEPT_ENCODING, HeaderMap, IF_MODIFIED_SINCE, IF_NONE_MATCH};
+use sha2::{Digest, Sha256};
+
+use super::query::thousandths;
+use crate::model::Timestamp;
+
+/// A rendered page, ready to be sent any number of times: its bytes in both codings, and what makes requests for it
+/// conditional. Bytes are shared, never copied.
+#[derive(Clone, Debug)]
+pub struct Representation {
+    /// The media type.
+    pub media_type: &'static str,
+    /// The bytes as rendered.
+    pub plain: Bytes,
+    /// The same in gzip (RFC 1952); `None` where that would not be smaller.
+    pub gzip: Option<Bytes>,
+    /// The strong entity tag of the plain bytes, in quotes.
+    pub etag: String,
+    /// The strong entity tag of the gzip bytes, in quotes.
+    pub etag_gzip: String,
+    /// When the bytes last changed, as far as this process knows.
+    pub last_modified: Timestamp,
+}
+
+/// Good compression for the milliseconds that it takes once per change of a view.
+const GZIP_LEVEL: u32 = 4;
+/// Below this, headers weigh more than what compression saves.
+const MIN_GZIP_BYTES: usize = 512;
+
+impl Representation {
+    /// Makes a representation of rendered bytes. `previous` is what was served before under the same address: where the
+    /// bytes are the same, its date is kept.
+    pub fn new(media_type: &'static str, body: String, now: Timestamp, previous: Option<&Self>) -> Self {
+        let digest = Sha256::digest(body.as_bytes());
+        let tag = digest.iter().take(12).fold(String::new(), |tag, byte| tag + &format!("{byte:02x}"));
+        let etag = format!("\"{tag}\"");
+        if let Some(same) = previous.filter(|previous| previous.etag == etag) {
+            return same.clone();
+        }
+        let plain = Bytes::from(body);
+        Self {
+            media_type,
+            gzip: gzip(&plain),
+            plain,
+            etag_gzip: format!("\"{tag}-gzip\""),
+            etag,
+            last_modified: later_than(now, previous),
+        }
+    }
+
+    /// The bytes that a request gets, their coding and their entity tag.
+    pub fn coded(&self, headers: &HeaderMap) -> (&Bytes, Option<&'static str>, &str) {
+        match &self.gzip {
+            Some(gzip) if accepts_gzip(headers) => (gzip, Some("gzip"), &self.etag_gzip),
+            _ => (&self.plain, None, &self.etag),
+        }
+    }
+
+    /// Whether the client has these bytes already: any of its tags is one of ours, whatever the coding; a date counts
+    /// only where it sent no tags (RFC 9110, section 13.2.2).
+    pub fn is_known_to(&self, headers: &HeaderMap) -> bool {
+        let mut tags = headers.get_all(IF_NONE_MATCH).iter().peekable();
+        if tags.peek().is_some() {
+            return tags.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(',')).any(|tag| {
+                let tag = tag.trim();
+                // The comparison is weak (section 13.1.2): proxies that recompress turn strong tags into weak ones.
+                let tag = tag.strip_prefix("W/").unwrap_or(tag);
+                tag == "*" || tag == self.etag || tag == self.etag_gzip
+            });
+        }
+        let since = headers.get(IF_MODIFIED_SINCE).and_then(|value| value.to_str().ok());
+        since
+            .and_then(|text| httpdate::parse_http_date(text).ok())
+            .and_then(|date| date.duration_since(std::time::UNIX_EPOCH).ok())
+            .is_some_and(|since| {
+                i64::try_from(since.as_secs()).is_ok_and(|since| self.last_modified.seconds() <= since)
+            })
+    }
+
+    /// Bytes held in memory.
+    pub fn weight(&self) -> usize {
+        self.plain.len() + self.gzip.as_ref().map_or(0, Bytes::len)
+    }
+}
+
+/// Never back, whatever the clock says: a client may know no more of us than this date.
+fn later_than(now: Timestamp, previous: Option<&Representation>) -> Timestamp {
+    previous.map_or(now, |previous| now.max(previous.last_modified.plus(Duration::from_secs(1))))
+}
+
+fn gzip(plain: &Bytes) -> Option<Bytes> {
+    if plain.len() < MIN_GZIP_BYTES {
+        return None;
+    }
+    let mut encoder = GzEncoder::new(Vec::with_capacity(plain.len() / 4), Compression::new(GZIP_LEVEL));
+    encoder.write_all(plain).ok()?;
+    let coded = encoder.finish().ok()?;
+    (coded.len() < plain.len()).then(|| coded.into())
+}
+
+/// Whether `Accept-Encoding` allows gzip: named (or `*`) with a weight above zero.
+pub(super) fn accepts_gzip(headers: &HeaderMap) -> bool {
+    let mut any = false;
+    for value in headers.get_all(ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok()) {
+        for coding in value.split(',') {
+            let mut parts = coding.split(';').map(str::trim);
+            let name = parts.next().unwrap_or_default();
+            let weight = parts.find_map(|part| part.strip_prefix("q=")).map_or(1000, thousandths);
+            if name.eq_ignore_ascii_case("gzip") || name.eq_ignore_ascii_case("x-gzip") {
+                return weight > 0;
+            }
+            any |= name == "*" && weight > 0;
+        }
+    }
+    any
+}
+
+#[cfg(test)]
+mod tests {
+    use hyper::header::{HeaderName, HeaderValue};
+
+    use super::*;
+
+    fn headers(pairs: &[(HeaderName, &str)]) -> HeaderMap {
+        pairs
+            .iter()
+            .map(|(name, value)| (name.clone(), HeaderValue::from_str(value).expect("a header value")))
+            .collect()
+    }
+
+    fn representation(now: Timestamp) -> Representation {
+        Representation::new("text/plain", "feeds ".repeat(200), now, None)
+    }
+
+    #[test]
+    fn each_coding_has_its_own_strong_tag_and_any_of_them_matches() {
+        let page = representation(Timestamp::from_seconds(1000));
+        assert_ne!(page.etag, page.etag_gzip);
+        let (bytes, coding, tag) = page.coded(&headers(&[(ACCEPT_ENCODING, "br, gzip")]));
+        assert!(bytes.len() < page.plain.len() && coding == Some("gzip") && tag == page.etag_gzip);
+        assert_eq!(page.coded(&headers(&[])).1, None);
+        for (sent, known) in [
+            (page.etag.as_str(), true),
+            (page.etag_gzip.as_str(), true),
+            (&format!("\"x\", W/{}", page.etag), true),
+            ("*", true),
+            ("\"x\"", false),
+        ] {
+            assert_eq!(page.is_known_to(&headers(&[(IF_NONE_MATCH, sent)])), known, "{sent}");
+        }
+    }
+
+    #[test]
+    fn dates_count_only_without_tags() {
+        let page = representation(Timestamp::from_millis(1_795_379_832_500));
+        let same = Timestamp::from_seconds(1_795_379_832).to_http_date();
+        let earlier = Timestamp::from_seconds(1_795_379_831).to_http_date();
+        assert!(page.is_known_to(&headers(&[(IF_MODIFIED_SINCE, &same)])));
+        assert!(!page.is_known_to(&headers(&[(IF_MODIFIED_SINCE, &earlier)])));
+        assert!(!page.is_known_to(&headers(&[(IF_MODIFIED_SINCE, &same), (IF_NONE_MATCH, "\"x\"")])));
+        assert!(!page.is_known_to(&headers(&[(IF_MODIFIED_SINCE, "lately")])));
+    }
+
+    #[test]
+    fn refused_codings_are_not_used() {
+        for (accept, gzip) in
+            [("gzip", true), ("gzip;q=0", false), ("*", true), ("br", false), ("*;q=0", false), ("gzip;q=0, *", false)]
+        {
+            assert_eq!(accepts_gzip(&headers(&[(ACCEPT_ENCODING, accept)])), gzip, "{accept}");
+        }
+    }
+
+    #[test]
+    fn the_same_bytes_keep_their_date() {
+        let first = representation(Timestamp::from_seconds(1));
+        let second = Representation::new("text/plain", "feeds ".repeat(200), Timestamp::from_seconds(2), Some(&first));
+        assert_eq!(second.last_modified, first.last_modified);
+    }
+}

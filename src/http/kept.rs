@@ -1,0 +1,141 @@
+//! Rendered pages, kept until something in their view changes.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::conditional::Representation;
+use super::query::Format;
+use crate::listen::live::Live;
+use crate::listen::page::Query;
+use crate::model::FeedId;
+
+/// What a page is asked for by.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Key {
+    pub(super) path: String,
+    pub(super) format: Format,
+    pub(super) query: Query,
+}
+
+/// A rendered page and what it was rendered from.
+#[derive(Debug)]
+pub(super) struct Kept {
+    pub(super) representation: Representation,
+    feeds: Vec<FeedId>,
+    roster: u64,
+    configuration: u64,
+    rendered: u64,
+    /// The revision up to which the page is known to be unchanged.
+    checked: AtomicU64,
+    /// When it was last served, in the order of servings.
+    served: AtomicU64,
+}
+
+impl Kept {
+    /// A page rendered from these feeds, as the present stood then.
+    pub(super) fn new(representation: Representation, feeds: Vec<FeedId>, stand: Stand) -> Self {
+        let Stand { roster, configuration, rendered } = stand;
+        let (checked, served) = (AtomicU64::new(rendered), AtomicU64::new(0));
+        Self { representation, feeds, roster, configuration, rendered, checked, served }
+    }
+
+    /// Bytes held in memory.
+    fn weight(&self) -> usize {
+        size_of::<Self>() + self.representation.weight() + size_of_val(self.feeds.as_slice())
+    }
+
+    /// Whether rendering anew would make the same bytes.
+    fn is_current(&self, live: &Live, configuration: u64) -> bool {
+        if self.configuration != configuration {
+            return false;
+        }
+        let revision = live.revision();
+        if self.checked.load(Ordering::Acquire) == revision {
+            return true;
+        }
+        let current = self.roster == live.bound().revision && live.changed(&self.feeds) <= self.rendered;
+        if current {
+            self.checked.store(revision, Ordering::Release);
+        }
+        current
+    }
+}
+
+/// What a page was rendered from.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Stand {
+    /// The roster's revision.
+    pub(super) roster: u64,
+    /// How often the configuration had changed.
+    pub(super) configuration: u64,
+    /// The revision of the present, read before anything else was.
+    pub(super) rendered: u64,
+}
+
+/// All pages kept.
+#[derive(Debug, Default)]
+pub(super) struct Pages {
+    shelf: Mutex<Shelf>,
+    servings: AtomicU64,
+    configuration: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Shelf {
+    pages: HashMap<Key, Arc<Kept>>,
+    bytes: usize,
+}
+
+/// The most pages kept.
+const MAX_KEPT_PAGES: usize = 2000;
+/// The most bytes of pages kept; what was served longest ago goes first.
+const MAX_KEPT_BYTES: usize = 24 << 20;
+
+impl Pages {
+    /// The page, if it is kept and current.
+    pub(super) fn current(&self, key: &Key, live: &Live) -> Option<Arc<Kept>> {
+        let kept = self.any(key)?;
+        if !kept.is_current(live, self.configuration()) {
+            return None;
+        }
+        kept.served.store(self.servings.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
+        Some(kept)
+    }
+
+    /// The page as it was last rendered, current or not.
+    pub(super) fn any(&self, key: &Key) -> Option<Arc<Kept>> {
+        self.shelf.lock().unwrap_or_else(PoisonError::into_inner).pages.get(key).cloned()
+    }
+
+    /// Keeps a page, in place of an older one; not one that would leave no room for others.
+    pub(super) fn keep(&self, key: Key, kept: Arc<Kept>) {
+        if kept.weight() > MAX_KEPT_BYTES / 4 {
+            return;
+        }
+        kept.served.store(self.servings.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
+        let mut shelf = self.shelf.lock().unwrap_or_else(PoisonError::into_inner);
+        shelf.bytes += kept.weight();
+        if let Some(old) = shelf.pages.insert(key, kept) {
+            shelf.bytes -= old.weight();
+        }
+        while (shelf.bytes > MAX_KEPT_BYTES || shelf.pages.len() > MAX_KEPT_PAGES) && shelf.pages.len() > 1 {
+            let oldest = shelf.pages.iter().min_by_key(|(_, kept)| kept.served.load(Ordering::Relaxed));
+            let Some(key) = oldest.map(|(key, _)| key.clone()) else { break };
+            if let Some(old) = shelf.pages.remove(&key) {
+                shelf.bytes -= old.weight();
+            }
+        }
+    }
+
+    /// How often the configuration has changed.
+    pub(super) fn configuration(&self) -> u64 {
+        self.configuration.load(Ordering::Acquire)
+    }
+
+    /// Drops all pages, and those under way too: the configuration that they are rendered with has changed.
+    pub(super) fn clear(&self) {
+        self.configuration.fetch_add(1, Ordering::AcqRel);
+        *self.shelf.lock().unwrap_or_else(PoisonError::into_inner) = Shelf::default();
+    }
+}

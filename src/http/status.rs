@@ -1,0 +1,165 @@
+//! `/status.json`: lists and feeds as they stand, for programs. The feeds are written in pieces, so that an answer about
+//! 100,000 of them never stands in memory as a whole.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::Frame;
+use serde::Serialize;
+
+use crate::listen::live::{Bound, Live};
+use crate::model::{Feed, FeedId, Schedule, Timestamp};
+
+#[derive(Serialize)]
+struct ListStatus<'a> {
+    name: &'a str,
+    role: &'static str,
+    voices: usize,
+    feeds: usize,
+    entries: u64,
+    fault: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct FeedStatus<'a> {
+    url: String,
+    title: Option<&'a str>,
+    lists: Vec<&'a str>,
+    state: &'static str,
+    last_status: Option<u16>,
+    last_success: Option<String>,
+    last_error: Option<&'a str>,
+    failures: u32,
+    next_poll: Option<String>,
+    interval_s: u64,
+    entries: u32,
+    moved_to: Option<String>,
+}
+
+/// Feeds written at once.
+const FEEDS_PER_PIECE: usize = 200;
+
+/// The body of the answer.
+#[derive(Debug)]
+pub struct StatusBody {
+    live: Arc<Live>,
+    bound: Arc<Bound>,
+    lists_of: HashMap<FeedId, Vec<usize>>,
+    ready: VecDeque<Bytes>,
+    after: Option<FeedId>,
+    is_first: bool,
+    is_done: bool,
+}
+
+impl StatusBody {
+    /// Starts the answer: version, times and lists; the feeds follow as they are read.
+    pub fn new(live: Arc<Live>, started_at: Timestamp, is_ready: bool) -> Self {
+        let bound = live.bound();
+        let mut lists_of: HashMap<FeedId, Vec<usize>> = HashMap::new();
+        let mut lists = Vec::new();
+        for (index, list) in bound.roster.lists.iter().enumerate() {
+            let mut voices = HashSet::new();
+            let mut feeds = HashSet::new();
+            let mut entries = 0;
+            for subscription in &list.subscriptions {
+                voices.extend(subscription.voices.iter().copied());
+                let Some(id) = bound.ids.get(&subscription.feed) else { continue };
+                if feeds.insert(*id) {
+                    lists_of.entry(*id).or_default().push(index);
+                    entries += u64::from(live.feed(*id).map_or(0, |feed| feed.entries));
+                }
+            }
+            lists.push(ListStatus {
+                name: &list.name,
+                role: list.role.as_str(),
+                voices: voices.len(),
+                feeds: feeds.len(),
+                entries,
+                fault: list.fault.as_deref(),
+            });
+        }
+        let head = format!(
+            r#"{{"version":{},"started_at":"{started_at}","ready":{is_ready},"lists":{},"feeds":["#,
+            json(env!("CARGO_PKG_VERSION")),
+            json(&lists)
+        );
+        let ready = VecDeque::from([Bytes::from(head)]);
+        Self { live, bound, lists_of, ready, after: None, is_first: true, is_done: false }
+    }
+
+    fn piece(&mut self) -> String {
+        let feeds = self.live.feeds_after(self.after, FEEDS_PER_PIECE);
+        let mut piece = String::with_capacity(feeds.len() * 320);
+        for feed in &feeds {
+            // Feeds that left all lists are kept for a while, and are not shown.
+            let Some(lists) = self.lists_of.get(&feed.id) else { continue };
+            if !std::mem::take(&mut self.is_first) {
+                piece.push(',');
+            }
+            let names = lists.iter().map(|list| self.bound.roster.lists[*list].name.as_str()).collect();
+            piece.push_str(&json(&feed_status(feed, names)));
+        }
+        if let Some(last) = feeds.last() {
+            self.after = Some(last.id);
+        } else {
+            self.is_done = true;
+            piece.push_str("]}\n");
+        }
+        piece
+    }
+}
+
+fn feed_status<'a>(feed: &'a Feed, lists: Vec<&'a str>) -> FeedStatus<'a> {
+    let schedule = &feed.schedule;
+    FeedStatus {
+        url: feed.url.to_string(),
+        title: feed.about.title.as_deref(),
+        lists,
+        state: schedule.state.as_str(),
+        last_status: schedule.last_status,
+        last_success: schedule.last_success.map(Timestamp::to_rfc3339),
+        last_error: schedule.last_error.as_deref(),
+        failures: schedule.failures,
+        next_poll: (schedule.next_poll < Timestamp::MAX).then(|| schedule.next_poll.to_rfc3339()),
+        interval_s: interval(schedule).as_secs(),
+        entries: feed.entries,
+        moved_to: feed.moved_to.as_ref().map(ToString::to_string),
+    }
+}
+
+/// The pause between two polls: the last good answer's, else what lies between the last attempt and the next.
+fn interval(schedule: &Schedule) -> Duration {
+    if schedule.last_success.is_some() || schedule.next_poll == Timestamp::MAX {
+        return schedule.interval;
+    }
+    schedule.last_attempt.map_or(Duration::ZERO, |last| schedule.next_poll.since(last))
+}
+
+fn json<T: Serialize + ?Sized>(value: &T) -> String {
+    serde_json::to_string(value).expect("these types have string keys and no failing serialiser")
+}
+
+impl http_body::Body for StatusBody {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        loop {
+            if let Some(bytes) = self.ready.pop_front() {
+                return Poll::Ready(Some(Ok(Frame::data(bytes))));
+            }
+            if self.is_done {
+                return Poll::Ready(None);
+            }
+            let piece = self.piece();
+            if !piece.is_empty() {
+                self.ready.push_back(piece.into());
+            }
+        }
+    }
+}
