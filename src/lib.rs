@@ -1,7 +1,61 @@
 //! listend hears the people around you: it watches OPML lists, fetches the feeds in them politely, keeps every entry
 //! once, and republishes what everybody says as merged feeds.
+//!
+//! # The flow
+//!
+//! outline → subscription → due → fetched → entries → one commit → page → bytes → response
+//!
+//! [`lists::watch`] says that a list was saved; `daemon::reload` makes a new [`lists::roster`] of all lists and binds it to
+//! feed numbers in [`listen::live`]. `daemon::poll` takes what is due out of [`feeds::host`]'s queue and sends
+//! `daemon::visit` to each feed: [`feeds::fetch`] asks, [`feeds::parse`] reads, [`feeds::identity`] compares with what
+//! the [`store`] knows, [`feeds::clean`] makes new text safe, [`feeds::schedule`] says when to come again, and
+//! `daemon::writer` commits all of it at once, many feeds together. A request finds its view in [`listen::view`],
+//! [`listen::merge`] makes the page, [`publish`] its bytes, and [`http`] keeps them until something in the view changes.
+//!
+//! # The rooms
+//!
+//! | room | what it owns | what it does not know |
+//! | --- | --- | --- |
+//! | [`model`] | the words: times, addresses, entries, feeds, events | files, sockets, the database, the clock |
+//! | [`config`] | the configuration: read once, checked once | what the values are used for |
+//! | [`lists`] | OPML files, the roster made of them, its changes | the network, the database |
+//! | [`feeds`] | fetching and reading: address guard, client, decoding, parsing, cleaning, identity, schedule | lists, the database |
+//! | [`store`] | the database: the only room that knows redb | lists, the network |
+//! | [`listen`] | what the views say: the present, and streams merged into pages | formats, HTTP |
+//! | [`publish`] | the bytes of a page: Atom, RSS, JSON Feed, OPML, HTML | where entries come from, HTTP |
+//! | [`http`] | requests and answers: routes, access, conditional requests, kept pages | fetching, the schedule |
+//! | [`daemon`] | the clock, the due queue and every task | formats |
+//!
+//! The binary adds the command line (`src/main.rs`, and a file for each command in `src/commands/`).
+//!
+//! # What must never be
+//!
+//! - Imports go one way only: model ← config, lists, feeds, store (which don't know each other) ← listen ← publish ←
+//!   http ← daemon ← main. `tests/it/house.rs` holds this, and which crates stay in which room.
+//! - Nothing but [`feeds::fetch`] dials out, and it dials no address that [`feeds::address`] has not permitted.
+//! - Nothing from outside can panic, abort or exhaust the process: no recursion on outside data, every size bounded by
+//!   a configuration key or a named constant. A fault stays with its feed, its outline or its request.
+//! - The clock and chance are asked in `daemon` alone (and by the watcher and the server for their own pauses).
+//! - The daemon never writes to a list.
+//! - HTML reaches a page only as [`model::CleanHtml`], which only the cleaner and the store make.
+//! - Credentials in addresses are never shown: [`model::FeedUrl`] prints without them.
+//!
+//! # Where the house differs from its first sketch, and why
+//!
+//! - XML documents are mapped to our own model in the same pass that repairs them, instead of being written out again
+//!   for `feed-rs`, which reads JSON Feed here; [`feeds::parse`] gives the figures.
+//! - The server is hyper without a framework: views are paths that the lists make up, so there is nothing for a router
+//!   to know, and hyper's builder closes silent connections, which a framework's server does not.
+//! - An article that several feeds carry is found by an index over links in the store, so that it is shown once over
+//!   all pages of a view and not only within one ([`listen::merge`]).
+//! - The finished fetches of about 15 ms share a commit, and a commit that fails is held and repeated: a full disk thereby
+//!   stops fetching by itself, and while the daemon runs nothing fetched is lost and nobody asked twice for it
+//!   (`daemon::writer`).
+//! - The identities of a feed lie under consecutive numbers with their hashes as values, and are read whole when a
+//!   document has changed: appends in key order instead of random inserts ([`store`]).
 
 pub mod config;
+pub mod daemon;
 pub mod feeds;
 pub mod http;
 pub mod listen;

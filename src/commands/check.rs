@@ -1,0 +1,62 @@
+//! `listend check`: every fault of configuration and lists, with file and line.
+
+use std::io::{self, Write};
+
+use listend::config::Config;
+use listend::lists::opml;
+use listend::lists::roster::{ListInput, Roster};
+use listend::lists::{self, ListFile};
+use listend::model::Role;
+
+use crate::{Fault, exit};
+
+/// Prints a line for each fault, and a last one that counts what is fine.
+pub(crate) fn check(config: &Config) -> Result<(), Fault> {
+    let mut faults = Vec::new();
+    let files = lists::read(&config.lists).map_err(|fault| Fault::new(exit::FAILURE, fault))?;
+    let mut inputs = Vec::new();
+    let mut paths = std::collections::BTreeMap::new();
+    for ListFile { name, path, content } in files {
+        let parsed = content
+            .map_err(|fault| format!("{}: {fault}", path.display()))
+            .and_then(|bytes| opml::parse(&bytes).map_err(|f| format!("{}:{}: {}", path.display(), f.line, f.reason)));
+        match parsed {
+            Ok(opml) => {
+                let role = config.roles.get(&name).copied().unwrap_or_else(|| Role::of_name(&name));
+                inputs.push(ListInput { name: name.clone(), role, opml, fault: None });
+            }
+            Err(fault) => faults.push(fault),
+        }
+        paths.insert(name, path);
+    }
+    let unknown = config.roles.keys().filter(|name| !paths.contains_key(*name));
+    faults.extend(
+        unknown.map(|name| format!("roles.{name}: there is no list {name}.opml in {}", config.lists.display())),
+    );
+    let roster = Roster::build(inputs);
+    for list in &roster.lists {
+        let path = &paths[&list.name];
+        faults.extend(list.warnings.iter().map(|w| format!("{}:{}: {}", path.display(), w.line, w.reason)));
+    }
+    let mut out = io::stdout().lock();
+    for warning in &config.warnings {
+        print(&mut out, &format!("warning: {warning}"))?;
+    }
+    for fault in &faults {
+        print(&mut out, fault)?;
+    }
+    if faults.is_empty() {
+        let feeds = roster.feeds().count();
+        print(
+            &mut out,
+            &format!("{} lists, {} voices, {feeds} feeds: all is well", roster.lists.len(), roster.voices.len()),
+        )
+    } else {
+        Err(Fault::new(exit::FAILURE, String::new()))
+    }
+}
+
+fn print(out: &mut impl Write, line: &str) -> Result<(), Fault> {
+    writeln!(out, "{line}")
+        .map_err(|error| Fault::new(exit::FAILURE, format!("standard output cannot be written: {error}")))
+}

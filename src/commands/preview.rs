@@ -1,0 +1,179 @@
+//! `listend preview`: what would be read from a feed, a home page or a file.
+
+use std::io::{self, Write};
+use std::path::Path;
+
+use listend::config::Config;
+use listend::daemon;
+use listend::feeds::clean::Cleaner;
+use listend::feeds::fetch::{ACCEPT_FEED, Client, Failure};
+use listend::feeds::parse::{self, NotAFeed};
+use listend::feeds::{decode, discover};
+use listend::model::{Document, FeedUrl, Item, Markup, Timestamp, Validators};
+use serde::Serialize;
+use url::Url;
+
+use super::runtime;
+use crate::{Fault, exit};
+
+/// One line of `--json`.
+#[derive(Debug, Default, Serialize)]
+struct Preview {
+    source: String,
+    ok: bool,
+    error: Option<String>,
+    format: Option<String>,
+    title: Option<String>,
+    link: Option<String>,
+    language: Option<String>,
+    entries: Vec<PreviewEntry>,
+}
+
+#[derive(Debug, Serialize)]
+struct PreviewEntry {
+    id: Option<String>,
+    title: Option<String>,
+    link: Option<String>,
+    summary: Option<String>,
+    content: Option<String>,
+    published: Option<String>,
+    updated: Option<String>,
+    authors: Vec<String>,
+}
+
+/// What came from a source, before it is read.
+struct Fetched {
+    body: Vec<u8>,
+    content_type: Option<String>,
+    url: Url,
+}
+
+/// Shows each source; fails where one of them cannot be read.
+pub(crate) fn preview(config: &Config, sources: &[String], as_json: bool) -> Result<(), Fault> {
+    let client = Client::new(daemon::fetch_settings(config))?;
+    runtime()?.block_on(async {
+        let mut failed = 0;
+        for source in sources {
+            let shown = match read(&client, source).await {
+                Ok(document) => show(source, &document),
+                Err(error) => Preview { source: source.clone(), error: Some(error), ..Preview::default() },
+            };
+            failed += usize::from(!shown.ok);
+            print(&shown, as_json)
+                .map_err(|error| Fault::new(exit::FAILURE, format!("standard output cannot be written: {error}")))?;
+        }
+        match failed {
+            0 => Ok(()),
+            // In JSON each line has said it already.
+            _ if as_json => Err(Fault::new(exit::FAILURE, "")),
+            _ => Err(Fault::new(exit::FAILURE, format!("{failed} of {} sources cannot be read", sources.len()))),
+        }
+    })
+}
+
+async fn read(client: &Client, source: &str) -> Result<Document, String> {
+    let fetched = if Path::new(source).exists() { from_file(source)? } else { from_web(client, source).await? };
+    match parsed(&fetched) {
+        Ok(document) => return Ok(document),
+        Err(NotAFeed::Html) => {}
+        Err(fault) => return Err(fault.to_string()),
+    }
+    let page = decode::decode(&fetched.body, fetched.content_type.as_deref());
+    let named = discover::feeds_in(&page, &fetched.url).into_iter().map(|candidate| candidate.url);
+    let guessed = discover::well_known(&fetched.url);
+    // A file has no site to be guessed at.
+    let guessed = if fetched.url.scheme() == "file" { Vec::new() } else { guessed };
+    for url in named.chain(guessed) {
+        let Ok(found) = from_web(client, url.as_str()).await else { continue };
+        if let Ok(document) = parsed(&found) {
+            return Ok(document);
+        }
+    }
+    Err("a page without a feed: it names none, and there is none at the usual places".to_owned())
+}
+
+fn parsed(fetched: &Fetched) -> Result<Document, NotAFeed> {
+    parse::parse(&fetched.body, fetched.content_type.as_deref(), &fetched.url)
+}
+
+fn from_file(path: &str) -> Result<Fetched, String> {
+    let body = std::fs::read(path).map_err(|error| error.to_string())?;
+    let absolute = std::path::absolute(path).map_err(|error| format!("cannot be named: {error}"))?;
+    let url = Url::from_file_path(absolute).map_err(|()| "cannot be named by a URL".to_owned())?;
+    Ok(Fetched { body, content_type: None, url })
+}
+
+async fn from_web(client: &Client, source: &str) -> Result<Fetched, String> {
+    if !source.contains("://") && !source.contains('.') {
+        return Err("there is no such file, and it is no address".to_owned());
+    }
+    let as_address = |fault: String| {
+        if source.contains("://") { fault } else { format!("there is no such file; as an address: {fault}") }
+    };
+    let url = FeedUrl::parse(source).map_err(|fault| as_address(fault.to_string()))?;
+    let answer = client
+        .get(&url, &Validators::default(), ACCEPT_FEED, daemon::now())
+        .await
+        .map_err(|fault| as_address(explain(&fault)))?;
+    if !matches!(answer.status, 200 | 203) {
+        return Err(format!("answered {}", answer.status));
+    }
+    let url = answer.base();
+    Ok(Fetched { body: answer.body.to_vec(), content_type: answer.content_type, url })
+}
+
+/// The failure, and what can be done about one that is meant to protect.
+fn explain(fault: &Failure) -> String {
+    match fault {
+        Failure::Blocked(_) => format!("{fault}; fetch.allow_addresses makes exceptions"),
+        _ => fault.to_string(),
+    }
+}
+
+fn show(source: &str, document: &Document) -> Preview {
+    let texts = document.items.iter().flat_map(|item| [&item.summary, &item.content]).flatten();
+    let cleaner = Cleaner::new(texts.map(|text| text.as_str().len()).sum());
+    Preview {
+        source: source.to_owned(),
+        ok: true,
+        error: None,
+        format: Some(document.format.to_string()),
+        title: document.about.title.clone(),
+        link: document.about.home.clone(),
+        language: document.about.language.clone(),
+        entries: document.items.iter().map(|item| show_entry(item, &cleaner)).collect(),
+    }
+}
+
+fn show_entry(item: &Item, cleaner: &Cleaner) -> PreviewEntry {
+    let cleaned = |markup: &Markup| cleaner.html(markup, item.base.as_ref()).as_str().to_owned();
+    PreviewEntry {
+        id: item.guid.clone(),
+        title: item.title.clone(),
+        link: item.link.clone(),
+        summary: item.summary.as_ref().map(cleaned),
+        content: item.content.as_ref().map(cleaned),
+        published: item.published.map(Timestamp::to_rfc3339),
+        updated: item.updated.map(Timestamp::to_rfc3339),
+        authors: item.authors.iter().map(|author| author.name.clone()).collect(),
+    }
+}
+
+fn print(preview: &Preview, as_json: bool) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    if as_json {
+        serde_json::to_writer(&mut out, preview)?;
+        return writeln!(out);
+    }
+    writeln!(out, "{}", preview.source)?;
+    if let Some(error) = &preview.error {
+        return writeln!(out, "  cannot be read: {error}");
+    }
+    let words = |text: &Option<String>| text.clone().unwrap_or_default();
+    writeln!(out, "  {} ({}) {}", words(&preview.title), words(&preview.format), words(&preview.link))?;
+    for entry in &preview.entries {
+        let date = entry.published.as_ref().or(entry.updated.as_ref()).map_or("no date", String::as_str);
+        writeln!(out, "  {date}  {}  {}", words(&entry.title), words(&entry.link))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,271 @@
+//! The clock, the due queue and every task: this is where the rooms are put together.
+//!
+//! Owns when things happen. How they happen is the rooms' business; formats it does not know at all.
+
+mod poll;
+mod pulse;
+mod reload;
+mod visit;
+mod writer;
+
+pub use visit::fetch_settings;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::Context;
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use crate::config::Config;
+use crate::http::metrics::Metrics;
+use crate::http::{self, App, Listener};
+use crate::listen::live::Live;
+use crate::lists::watch::Watcher;
+use crate::model::{Feed, Timestamp};
+use crate::store::{OpenError, Retention, Store};
+use poll::{Gate, Order, Poller};
+use pulse::Pulse;
+use reload::Lists;
+
+/// The time, for everything that happens here.
+pub fn now() -> Timestamp {
+    #[expect(clippy::disallowed_methods, reason = "the daemon is the one place that asks the clock")]
+    let now = SystemTime::now();
+    let since_epoch = now.duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp::from_millis(i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX))
+}
+
+/// A point on the steady clock, for measuring how long something took.
+fn moment() -> Instant {
+    #[expect(clippy::disallowed_methods, reason = "the daemon is the one place that asks the clock")]
+    Instant::now()
+}
+
+/// A number in [0, 1).
+fn chance() -> f64 {
+    #[expect(clippy::disallowed_methods, reason = "the daemon is the one place that draws")]
+    fastrand::f64()
+}
+
+/// What the world outside tells a running daemon.
+#[derive(Clone, Debug, Default)]
+pub struct Signals {
+    /// Stop: finish what is under way, within 15 s.
+    pub shutdown: CancellationToken,
+    /// Read the configuration again; keep the old one when the new one is bad.
+    pub reload: Arc<Notify>,
+}
+
+/// How long tasks may take to end.
+const STOP_TIMEOUT: Duration = Duration::from_secs(15);
+/// How often what retention takes is looked for.
+const SWEEP_INTERVAL: Duration = Duration::from_hours(1);
+
+/// Opens the database that the configuration names.
+pub async fn open_store(config: &Config) -> Result<Arc<Store>, OpenError> {
+    let (state, cache_bytes) = (config.state.clone(), config.cache_bytes);
+    let opening = tokio::task::spawn_blocking(move || Store::open(&state, cache_bytes));
+    Ok(Arc::new(opening.await.expect("opening returns its errors")?))
+}
+
+/// Runs until `signals.shutdown`: watches the lists, fetches, stores, serves on `listener`. Calls `on_ready` once lists are
+/// read and the listener is served, and `on_alive` every few seconds while scheduler, writer and server are alive.
+pub async fn run(
+    config: Config,
+    store: Arc<Store>,
+    listener: Listener,
+    signals: Signals,
+    on_ready: impl FnOnce(),
+    on_alive: impl Fn(),
+) -> anyhow::Result<()> {
+    for warning in &config.warnings {
+        warn!("{warning}");
+    }
+    let live = Arc::new(Live::default());
+    let stored = {
+        let store = Arc::clone(&store);
+        blocking(move || store.feeds()).await.context("the feeds could not be read from the database")?
+    };
+    live.update(stored.into_iter().map(|feed| (feed, true)));
+    let metrics = Arc::new(Metrics::default());
+    let app = Arc::new(App::new(Arc::clone(&live), Arc::clone(&store), config.clone(), Arc::clone(&metrics), now));
+
+    let stop = signals.shutdown.child_token();
+    let pulse = Arc::new(Pulse::new(moment()));
+    let (commits, writing) = writer::new(Arc::clone(&store), Arc::clone(&metrics), Arc::clone(&pulse), stop.clone());
+    let is_reachable = listener.local_addr().is_some_and(|address| !address.ip().is_loopback());
+    let visits = Gate::default();
+    let (poller, orders) =
+        Poller::new(&config, Arc::clone(&app), commits, Gate::clone(&visits), Arc::clone(&pulse), stop.clone())?;
+    let mut lists = Lists::open(&config, Arc::clone(&live), Arc::clone(&store), Gate::clone(&visits)).await?;
+    // What is saved after this is noticed, so the lists are read after it.
+    let mut watcher = Watcher::start(&config.lists);
+    if let Some(fault) = watcher.fault() {
+        warn!(fault, "the lists directory cannot be watched; it is read every second instead");
+    }
+    let followed = lists.reload(now()).await?;
+
+    let beat_of_server = {
+        let pulse = Arc::clone(&pulse);
+        move || pulse.beat(pulse::Part::Server, moment())
+    };
+    let feed_watchdog = async {
+        let mut beats = tokio::time::interval(pulse::BEAT);
+        loop {
+            beats.tick().await;
+            if pulse.is_alive(moment()) {
+                on_alive();
+            }
+        }
+    };
+    tokio::pin!(feed_watchdog);
+    let mut tasks = JoinSet::new();
+    tasks.spawn(named("writer", writing.run()));
+    tasks.spawn(named("poller", poller.run()));
+    tasks.spawn(named("sweeper", sweep(Arc::clone(&app), visits, stop.clone())));
+    tasks.spawn(named("server", http::serve(listener, Arc::clone(&app), stop.clone(), beat_of_server)));
+    if let Some(feeds) = followed {
+        orders.send(Order::Follow(feeds)).await.ok();
+    }
+    app.set_ready();
+    info!(version = env!("CARGO_PKG_VERSION"), url = %app.config.load().server.base_url, "listening");
+    on_ready();
+
+    let outcome = loop {
+        tokio::select! {
+            biased; // Asked to stop, the tasks end too: that is no fault.
+            () = stop.cancelled() => break Ok(()),
+            Some(ended) = tasks.join_next() => break Err(unexpected(ended)),
+            () = watcher.changed() => {}
+            () = &mut feed_watchdog => {}
+            () = signals.reload.notified() => {
+                let Some(new) = reread(&app.config.load(), is_reachable).await else { continue };
+                if new.lists != app.config.load().lists {
+                    watcher = Watcher::start(&new.lists);
+                }
+                lists.configure(&new);
+                orders.send(Order::Configure(Box::new(new.clone()))).await.ok();
+                app.set_config(new);
+            }
+        }
+        match lists.reload(now()).await {
+            Ok(Some(feeds)) => {
+                orders.send(Order::Follow(feeds)).await.ok();
+            }
+            Ok(None) => {}
+            Err(error) => {
+                warn!(%error, "the lists could not be taken over; trying again at the next change or in 60 s");
+            }
+        }
+    };
+    info!("stopping");
+    stop.cancel();
+    drop(orders);
+    let ending = async {
+        while let Some(ended) = tasks.join_next().await {
+            if let Err(error) = ended {
+                error!(%error, "a task ended badly while stopping");
+            }
+        }
+    };
+    if tokio::time::timeout(STOP_TIMEOUT, ending).await.is_err() {
+        warn!("some tasks did not end in time and are cut off; what was acknowledged is stored");
+    }
+    outcome
+}
+
+/// Runs a task, and says its name when it is over.
+async fn named(name: &'static str, task: impl Future<Output = ()>) -> &'static str {
+    task.await;
+    name
+}
+
+/// Tasks end only when they are told to; anything else is a fault that a restart mends.
+fn unexpected(ended: Result<&'static str, tokio::task::JoinError>) -> anyhow::Error {
+    match ended {
+        Ok(name) => anyhow::anyhow!("the {name} ended without being asked to"),
+        Err(error) => anyhow::anyhow!("a task ended badly: {error}"),
+    }
+}
+
+/// Reads the configuration again; a bad one is reported and the one in force stays.
+async fn reread(old: &Config, is_reachable: bool) -> Option<Config> {
+    let file = old.file.clone();
+    // Without a file so far, one may have been written since.
+    let read = blocking(move || Config::load(file.as_deref(), Path::new("."))).await;
+    let mut new = match read {
+        Ok(new) => new,
+        Err(error) => {
+            error!(%error, "the new configuration is bad; the old one stays in force");
+            return None;
+        }
+    };
+    // What was bound at the start stays bound, so it is what the rule is held against.
+    if is_reachable && new.server.tokens.is_empty() && !new.server.public {
+        error!(
+            "the new configuration would let everybody read who reaches the address: set server.tokens or server.public; the old one stays in force"
+        );
+        return None;
+    }
+    if new.state != old.state || new.server.listen != old.server.listen {
+        warn!("a change of state or server.listen takes effect at the next start");
+        new.state.clone_from(&old.state);
+        new.server.listen = old.server.listen.clone();
+    }
+    if !new.server.is_base_url_set || new.server.base_url.port() == Some(0) {
+        new.server.base_url = old.server.base_url.clone();
+    }
+    for warning in &new.warnings {
+        warn!("{warning}");
+    }
+    info!("the configuration was read again");
+    Some(new)
+}
+
+/// Takes what retention says is over, at the start and then every hour.
+async fn sweep(app: Arc<App>, visits: Gate, stop: CancellationToken) {
+    let mut ticks = tokio::time::interval(SWEEP_INTERVAL);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = ticks.tick() => {}
+        }
+        let retention = app.config.load().retention.clone();
+        let retention = Retention { entries_per_feed: retention.entries_per_feed, age: retention.age };
+        // What a fetch is about to commit was compared with what is stored; nothing may go in between.
+        let no_visits = tokio::select! {
+            () = stop.cancelled() => return,
+            guard = visits.write() => guard,
+        };
+        let store = Arc::clone(&app.store);
+        match blocking(move || store.sweep(now(), &retention)).await {
+            Ok(swept) => {
+                if swept.entries > 0 || !swept.feeds.is_empty() {
+                    info!(entries = swept.entries, feeds = swept.feeds.len(), "retention took what is over");
+                }
+                app.live.forget(&swept.feeds);
+                let counted = swept.counts.into_iter().filter_map(|count| {
+                    let feed = app.live.feed(count.feed)?;
+                    Some((Feed { entries: count.entries, newest: count.newest, ..Feed::clone(&feed) }, true))
+                });
+                let counted: Vec<_> = counted.collect();
+                app.live.update(counted);
+            }
+            Err(error) => warn!(%error, "retention could not be applied; next try in an hour"),
+        }
+        drop(no_visits);
+    }
+}
+
+/// Runs what waits for a disk or a processor away from the tasks that wait for sockets.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(fault) => std::panic::resume_unwind(fault.into_panic()),
+    }
+}

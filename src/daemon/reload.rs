@@ -1,0 +1,242 @@
+//! From files to a roster in force: reads the lists, keeps what cannot be read as it last was, and notes what changed.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tracing::{info, warn};
+
+use super::blocking;
+use super::poll::Gate;
+use crate::config::Config;
+use crate::listen::live::Live;
+use crate::lists::opml;
+use crate::lists::roster::{ListInput, Roster};
+use crate::lists::{self, ListFile, diff};
+use crate::model::{Feed, FeedId, FeedUrl, ListEvent, Role, Timestamp};
+use crate::store::{FeedUpdate, ListNews, Store, StoreError};
+
+/// The lists as they were last read.
+#[derive(Debug)]
+pub(super) struct Lists {
+    directory: PathBuf,
+    roles: BTreeMap<String, Role>,
+    live: Arc<Live>,
+    store: Arc<Store>,
+    gate: Gate,
+    good: BTreeMap<String, Vec<u8>>,
+    faults: BTreeMap<String, String>,
+    roster: Arc<Roster>,
+    was_read: bool,
+}
+
+/// What one reading of the directory found.
+struct Reading {
+    good: BTreeMap<String, Vec<u8>>,
+    faults: BTreeMap<String, String>,
+    roster: Roster,
+}
+
+impl Lists {
+    /// Takes over the last good content of each list from the database, so that what changed while the daemon was not
+    /// running is noticed.
+    pub(super) async fn open(
+        config: &Config,
+        live: Arc<Live>,
+        store: Arc<Store>,
+        gate: Gate,
+    ) -> Result<Self, StoreError> {
+        let stored = {
+            let store = Arc::clone(&store);
+            blocking(move || store.lists()).await?
+        };
+        let good: BTreeMap<String, Vec<u8>> = stored.into_iter().collect();
+        let roster = Arc::new(build(&good, &BTreeMap::new(), &config.roles));
+        Ok(Self {
+            directory: config.lists.clone(),
+            roles: config.roles.clone(),
+            live,
+            store,
+            gate,
+            good,
+            faults: BTreeMap::new(),
+            roster,
+            was_read: false,
+        })
+    }
+
+    /// Puts another directory and other roles in force, from the next [`Lists::reload`] on.
+    pub(super) fn configure(&mut self, config: &Config) {
+        self.directory.clone_from(&config.lists);
+        self.roles.clone_from(&config.roles);
+        self.was_read = false;
+    }
+
+    /// Reads the directory. Where anything changed, puts the new roster in force and returns the feeds that stand in it.
+    pub(super) async fn reload(&mut self, now: Timestamp) -> Result<Option<Vec<FeedId>>, StoreError> {
+        let (directory, roles) = (self.directory.clone(), self.roles.clone());
+        let (good, faults, was_read) = (self.good.clone(), self.faults.clone(), self.was_read);
+        let Some(reading) = blocking(move || read(&directory, &roles, &good, &faults, was_read)).await else {
+            return Ok(None);
+        };
+        for (name, fault) in &reading.faults {
+            if self.faults.get(name) != Some(fault) {
+                warn!(list = %name, %fault, "a list cannot be read; its last good content stays in force");
+            }
+        }
+        let Reading { good, faults, roster } = reading;
+        for list in &roster.lists {
+            let old = self.roster.lists.iter().find(|old| old.name == list.name);
+            if old.is_none_or(|old| old.warnings != list.warnings) {
+                for warning in &list.warnings {
+                    warn!(list = %list.name, line = warning.line, "{}", warning.reason);
+                }
+            }
+        }
+        let roster = Arc::new(roster);
+        let committed = {
+            let (store, live, old, new) =
+                (Arc::clone(&self.store), Arc::clone(&self.live), Arc::clone(&self.roster), Arc::clone(&roster));
+            let saved = changed_contents(&self.good, &good);
+            let _no_visits = self.gate.write().await;
+            blocking(move || commit(&store, &live, &old, &new, &saved, now)).await?
+        };
+        info!(lists = roster.lists.len(), voices = roster.voices.len(), feeds = committed.ids.len(), "lists read");
+        let feeds = committed.ids.values().copied().collect();
+        self.live.update(committed.feeds.into_iter().map(|feed| (feed, true)));
+        self.live.set_roster(Roster::clone(&roster), committed.ids, committed.old_paths);
+        (self.good, self.faults, self.roster, self.was_read) = (good, faults, roster, true);
+        Ok(Some(feeds))
+    }
+}
+
+/// Reads every list; `None` where nothing differs from what is in force.
+fn read(
+    directory: &Path,
+    roles: &BTreeMap<String, Role>,
+    old_good: &BTreeMap<String, Vec<u8>>,
+    old_faults: &BTreeMap<String, String>,
+    was_read: bool,
+) -> Option<Reading> {
+    let (mut good, mut faults) = (BTreeMap::new(), BTreeMap::new());
+    match lists::read(directory) {
+        Ok(files) => {
+            for ListFile { name, content, .. } in files {
+                let same = content.as_ref().is_ok_and(|bytes| old_good.get(&name) == Some(bytes));
+                let read = content.and_then(|bytes| if same { Ok(bytes) } else { check(bytes) });
+                match (read, old_good.get(&name)) {
+                    (Ok(bytes), _) => {
+                        good.insert(name, bytes);
+                    }
+                    (Err(fault), last) => {
+                        good.extend(last.map(|last| (name.clone(), last.clone())));
+                        faults.insert(name, fault);
+                    }
+                }
+            }
+        }
+        Err(fault) => {
+            // Nobody has left because a directory is missing.
+            good.clone_from(old_good);
+            faults = old_good.keys().map(|name| (name.clone(), fault.to_string())).collect();
+            if old_good.is_empty() {
+                faults.insert("lists".to_owned(), fault.to_string());
+            }
+        }
+    }
+    if was_read && good == *old_good && faults == *old_faults {
+        return None;
+    }
+    let roster = build(&good, &faults, roles);
+    Some(Reading { good, faults, roster })
+}
+
+fn check(bytes: Vec<u8>) -> Result<Vec<u8>, String> {
+    opml::parse(&bytes).map(|_| bytes).map_err(|fault| fault.to_string())
+}
+
+fn build(
+    good: &BTreeMap<String, Vec<u8>>,
+    faults: &BTreeMap<String, String>,
+    roles: &BTreeMap<String, Role>,
+) -> Roster {
+    let names: BTreeSet<&String> = good.keys().chain(faults.keys()).collect();
+    let inputs = names.into_iter().map(|name| ListInput {
+        name: name.clone(),
+        role: roles.get(name).copied().unwrap_or_else(|| Role::of_name(name)),
+        opml: good.get(name).and_then(|bytes| opml::parse(bytes).ok()).unwrap_or_default(),
+        fault: faults.get(name).cloned(),
+    });
+    Roster::build(inputs.collect())
+}
+
+/// The lists whose last good content is another now: new bytes, or none where the file is gone.
+fn changed_contents(
+    old: &BTreeMap<String, Vec<u8>>,
+    new: &BTreeMap<String, Vec<u8>>,
+) -> Vec<(String, Option<Vec<u8>>)> {
+    let changed = new.iter().filter(|(name, bytes)| old.get(*name) != Some(bytes));
+    let gone = old.keys().filter(|name| !new.contains_key(*name));
+    changed
+        .map(|(name, bytes)| (name.clone(), Some(bytes.clone())))
+        .chain(gone.map(|name| (name.clone(), None)))
+        .collect()
+}
+
+/// What a new roster led to.
+struct Committed {
+    ids: HashMap<FeedUrl, FeedId>,
+    /// Feeds that are new or back.
+    feeds: Vec<Feed>,
+    old_paths: HashMap<String, FeedUrl>,
+}
+
+/// Stores what changed: contents, events, new feeds, who left and who came back, and paths that voices no longer have.
+fn commit(
+    store: &Store,
+    live: &Live,
+    old: &Roster,
+    new: &Roster,
+    contents: &[(String, Option<Vec<u8>>)],
+    now: Timestamp,
+) -> Result<Committed, StoreError> {
+    let recent = store.events(now.minus(diff::DESIRED_LATELY))?;
+    let diff = diff::events(old, new, &recent, now);
+    for (name, content) in contents {
+        let of_list = |events: &[ListEvent]| events.iter().filter(|event| event.list == *name).cloned().collect();
+        let news = ListNews { happened: of_list(&diff.add), cancelled: of_list(&diff.cancel) };
+        match content {
+            Some(content) => store.save_list(name, content, &news)?,
+            None => store.forget_list(name, &news)?,
+        }
+    }
+    store.remember_paths(&lost_paths(old, new))?;
+
+    let urls: Vec<FeedUrl> = new.feeds().cloned().collect();
+    let bound = store.add_feeds(&urls, now)?;
+    let ids = bound.iter().map(|feed| (feed.url.clone(), feed.id)).collect();
+    // Who is back is so before any sweep looks for those who left long ago.
+    let back = bound.iter().filter(|feed| feed.left_at.is_some());
+    let mut updates: Vec<FeedUpdate> =
+        back.map(|feed| FeedUpdate { feed: Feed { left_at: None, ..feed.clone() }, changes: Vec::new() }).collect();
+    store.commit(&mut updates)?;
+    let new = bound.into_iter().filter(|feed| live.feed(feed.id).is_none() && feed.left_at.is_none());
+    let feeds = updates.into_iter().map(|update| update.feed).chain(new).collect();
+    let old_paths = store.paths()?.into_iter().collect();
+    Ok(Committed { ids, feeds, old_paths })
+}
+
+/// Paths at which a voice stood in the old roster and nothing stands in the new one, with a feed of that voice.
+fn lost_paths(old: &Roster, new: &Roster) -> Vec<(String, FeedUrl)> {
+    let mut lost = Vec::new();
+    for voice in &old.voices {
+        let Some(feed) = voice.feeds.first() else { continue };
+        let places = voice.places.iter().filter_map(|place| old.places.get(*place)).map(|place| &place.path);
+        let is_lost = |path: &&String| match path.strip_prefix("/voices/") {
+            Some(slug) => new.voice(slug).is_none(),
+            None => new.place(path).is_none(),
+        };
+        lost.extend(places.chain([&voice.path]).filter(is_lost).map(|path| (path.clone(), feed.clone())));
+    }
+    lost
+}
