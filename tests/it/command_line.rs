@@ -1,0 +1,168 @@
+//! What the program says when it cannot do what it should: one line that helps, and an exit code.
+
+use std::fs;
+use std::net::TcpListener;
+use std::process::Output;
+
+use crate::harness::{Home, opml, outline, until};
+
+/// One line on standard error; its text.
+fn one_line(output: &Output) -> String {
+    let text = String::from_utf8(output.stderr.clone()).unwrap();
+    assert_eq!(text.trim_end().lines().count(), 1, "more or less than one line: {text}");
+    assert!(text.starts_with("listend: "), "{text}");
+    text
+}
+
+fn code(output: &Output) -> i32 {
+    output.status.code().unwrap_or_else(|| panic!("it did not exit: {output:?}"))
+}
+
+#[test]
+fn bad_configuration_ends_with_78() {
+    let file = |home: &Home| home.configuration().display().to_string();
+    for (toml, means) in [
+        ("speed = 3\n", "unknown field `speed`"),
+        ("timeout = \"soon\"\n", "fetch.timeout: `soon`"),
+        ("concurrency = 0\n", "fetch.concurrency: `0`"),
+        ("[server\n", ""),
+    ] {
+        let home = Home::new().with(toml);
+        for command in [&["run"][..], &["check"], &[]] {
+            let output = home.run(command);
+            let line = one_line(&output);
+            assert_eq!(code(&output), 78, "{line}");
+            assert!(line.contains(means) && line.contains(&format!("({}:", file(&home))), "{line}");
+        }
+    }
+    let home = Home::new();
+    fs::remove_file(home.configuration()).unwrap();
+    let output = home.run(&["run"]);
+    assert_eq!(code(&output), 78);
+    assert!(one_line(&output).contains(&file(&home)));
+}
+
+#[test]
+fn wrong_usage_ends_with_2() {
+    let home = Home::new();
+    for arguments in [&["listen"][..], &["run", "--fast"], &["preview"]] {
+        assert_eq!(code(&home.run(arguments)), 2, "{arguments:?}");
+    }
+    for arguments in [&["--help"][..], &["--version"], &["run", "--help"]] {
+        assert_eq!(code(&home.run(arguments)), 0, "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_taken_port_is_named() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let home = Home::new();
+    let toml = fs::read_to_string(home.configuration()).unwrap();
+    fs::write(home.configuration(), toml.replace("127.0.0.1:0", &address)).unwrap();
+    let output = home.run(&["run"]);
+    assert_eq!(code(&output), 1);
+    assert!(one_line(&output).contains(&address));
+}
+
+#[test]
+fn a_second_daemon_on_the_same_state_is_refused() {
+    let home = Home::new();
+    let first = home.start();
+    let output = home.run(&["run"]);
+    assert_eq!(code(&output), 1);
+    let line = one_line(&output);
+    assert!(line.contains(&home.path("state").display().to_string()), "{line}");
+    assert_eq!(first.get("/readyz").status, 200, "the first goes on");
+    first.stop();
+}
+
+#[test]
+fn a_damaged_database_ends_with_65_and_stays() {
+    let home = Home::new();
+    home.start().stop();
+    let files: Vec<_> = fs::read_dir(home.path("state")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let database = files.iter().max_by_key(|file| fs::metadata(file).unwrap().len()).unwrap();
+    let damage = vec![0x5a; fs::metadata(database).unwrap().len() as usize];
+    fs::write(database, &damage).unwrap();
+    let output = home.run(&["run"]);
+    assert_eq!(code(&output), 65, "{output:?}");
+    let line = one_line(&output);
+    assert!(line.contains(&database.display().to_string()), "{line}");
+    assert_eq!(fs::read(database).unwrap(), damage, "it is left as it was found");
+}
+
+#[test]
+fn a_state_that_cannot_be_written_is_named() {
+    let home = Home::new();
+    fs::write(home.path("state"), "a file where a directory should be").unwrap();
+    let output = home.run(&["run"]);
+    assert_eq!(code(&output), 1);
+    let line = one_line(&output);
+    assert!(line.contains(&home.path("state").display().to_string()), "{line}");
+}
+
+#[test]
+fn an_unreadable_list_is_a_fault_and_no_end() {
+    let home = Home::new();
+    home.write_list("desired", &opml(""));
+    home.write_list("followers", "this is no OPML");
+    let daemon = home.start();
+    let fault = until("the fault is reported", || {
+        let status = daemon.status();
+        let lists = status["lists"].as_array().unwrap();
+        let list = lists.iter().find(|list| list["name"] == "followers")?;
+        list["fault"].as_str().map(str::to_owned)
+    });
+    assert!(!fault.is_empty() && !fault.contains('\n'), "{fault}");
+    assert_eq!(daemon.get("/readyz").status, 200);
+    assert_eq!(daemon.get("/desired.atom").status, 200);
+    daemon.stop();
+}
+
+#[test]
+fn check_names_every_fault_with_file_and_line() {
+    let home = Home::new();
+    home.write_list("followers", &opml(&outline("Good", "https://good.example/feed")));
+    let output = home.run(&["check"]);
+    let said = |output: &Output| String::from_utf8_lossy(&output.stdout).into_owned();
+    // Polling every second is accepted, and said to be unwise.
+    assert!(said(&output).contains("fetch.min_interval"), "{}", said(&output));
+
+    home.write_list(
+        "desired",
+        &opml(
+            &(outline("Bad", "gopher://old.example/")
+                + "<outline text=\"Fine\" xmlUrl=\"https://fine.example/\"/>\n"
+                + &outline("Worse", "http://")),
+        ),
+    );
+    let output = home.run(&["check"]);
+    assert_eq!(code(&output), 1);
+    for line in [5, 7] {
+        let place = format!("{}:{line}: ", home.list("desired").display());
+        assert!(said(&output).contains(&place), "no {place} in: {}", said(&output));
+    }
+    assert!(!said(&output).contains("opml:6"), "{}", said(&output));
+}
+
+#[test]
+fn sigterm_ends_it_and_sighup_reads_the_configuration_again() {
+    let home = Home::new();
+    home.write_list("friends", &opml(&outline("Good", "https://good.example/feed")));
+    let daemon = home.start();
+    let role = || daemon.status()["lists"][0]["role"].as_str().map(str::to_owned);
+    assert_eq!(role().as_deref(), Some("circle"));
+    let good = fs::read_to_string(home.configuration()).unwrap();
+
+    fs::write(home.configuration(), format!("{good}\n[roles]\nfriends = \"followers\"\n")).unwrap();
+    daemon.signal("HUP");
+    until("the role has changed", || (role().as_deref() == Some("followers")).then_some(()));
+
+    fs::write(home.configuration(), format!("{good}\n[roles]\nfriends = \"enemies\"\n")).unwrap();
+    daemon.signal("HUP");
+    until("the bad configuration was refused", || daemon.log().contains("roles.friends").then_some(()));
+    assert_eq!(role().as_deref(), Some("followers"), "the one in force stays");
+    assert_eq!(daemon.get("/livez").status, 200);
+    daemon.stop();
+}

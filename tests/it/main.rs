@@ -1,0 +1,26 @@
+//! The tests, by room. Everything goes through the front door unless a rule says otherwise.
+#![allow(clippy::disallowed_methods, reason = "tests are the outside world: they have clocks, clients and processes")]
+#![allow(clippy::print_stdout, reason = "some tests print the table that they check")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
+
+mod harness;
+#[path = "../village/mod.rs"]
+#[allow(dead_code, reason = "the example uses the rest")]
+mod village;
+
+mod command_line;
+mod config;
+mod crash;
+mod fetching;
+mod guard;
+mod house;
+mod list_edits;
+mod lists;
+mod origin;
+mod readers;
+mod reading;
+mod regressions;
+mod store;
+mod systemd;
+mod two_hundred;
+mod views;
