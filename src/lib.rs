@@ -35,7 +35,7 @@
 //! - Nothing but [`feeds::fetch`] dials out, and it dials no address that [`feeds::address`] has not permitted.
 //! - Nothing from outside can panic, abort or exhaust the process: no recursion on outside data, every size bounded by
 //!   a configuration key or a named constant. A fault stays with its feed, its outline or its request.
-//! - The clock and chance are asked in `daemon` alone (and by the watcher and the server for their own pauses).
+//! - The clock and chance are asked in `daemon` alone (and by the watcher, the server and the store for their own pauses).
 //! - The daemon never writes to a list.
 //! - HTML reaches a page only as [`model::CleanHtml`], which only the cleaner and the store make.
 //! - Credentials in addresses are never shown: [`model::FeedUrl`] prints without them.
