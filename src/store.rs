@@ -20,6 +20,7 @@ mod records;
 mod snapshot;
 mod sweep;
 mod tables;
+mod takeover;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -34,12 +35,13 @@ pub use error::{OpenError, StoreError};
 pub use lists::ListNews;
 pub use snapshot::{Head, Snapshot};
 pub use sweep::{FeedCount, Retention, Swept};
+pub use takeover::TakeOver;
 
 use crate::model::{Feed, FeedId, FeedUrl, Known, ListEvent, Timestamp};
 use engine::Engine;
 use error::Fault;
-use records::{CountRecord, FeedRecord, StateRecord, encode, known_of};
-use tables::{COUNTS, FEEDS, KNOWN, META, META_NEXT_FEED, STATES, URLS, known_bytes, known_seq};
+use records::known_of;
+use tables::{COUNTS, FEEDS, KNOWN, STATES, known_bytes, known_seq};
 
 /// The open database. Shared by reference: all methods take `&self`, from any thread.
 pub struct Store {
@@ -84,48 +86,17 @@ impl Store {
         })
     }
 
-    /// The feeds of these addresses, in their order. New ones get the next number and are due at `now`; those that
-    /// are stored are returned as they are, also when they have left all lists. Numbers are never used twice.
-    pub fn add_feeds(&self, urls: &[FeedUrl], now: Timestamp) -> Result<Vec<Feed>, StoreError> {
-        let ids = self.engine.write(|transaction| {
-            let mut meta = transaction.open_table(META)?;
-            let mut by_url = transaction.open_table(URLS)?;
-            let mut feeds = transaction.open_table(FEEDS)?;
-            let mut states = transaction.open_table(STATES)?;
-            let mut counts = transaction.open_table(COUNTS)?;
-            let first = meta.get(META_NEXT_FEED)?.map_or(0, |next| next.value());
-            let mut next = first;
-            let mut ids = Vec::with_capacity(urls.len());
-            for url in urls {
-                let stored = by_url.get(url.as_str())?.map(|id| id.value());
-                if let Some(id) = stored {
-                    ids.push(FeedId(id));
-                    continue;
-                }
-                let id =
-                    u32::try_from(next).map_err(|_| Fault::Unreadable("the numbers of feeds are used up".into()))?;
-                next += 1;
-                let feed = Feed::new(FeedId(id), url.clone(), now);
-                by_url.insert(url.as_str(), id)?;
-                feeds.insert(id, encode(&FeedRecord::of(&feed)).as_slice())?;
-                states.insert(id, encode(&StateRecord::of(&feed)).as_slice())?;
-                counts.insert(id, encode(&CountRecord::default()).as_slice())?;
-                ids.push(feed.id);
-            }
-            if next != first {
-                meta.insert(META_NEXT_FEED, next)?;
-            }
-            Ok(ids)
-        })?;
+    /// Takes over lists that were read anew, in one transaction, or in none where everything is stored already. Returns
+    /// the feeds of `new.urls`, in their order: new ones have the next number and are due at `now`; those that are
+    /// stored are as they were, except that they stand in a list again. Numbers are never used twice.
+    pub fn take_over(&self, new: &TakeOver, now: Timestamp) -> Result<Vec<Feed>, StoreError> {
+        if let Some(feeds) = self.engine.read(|transaction| new.is_known(&transaction))? {
+            return Ok(feeds);
+        }
+        let ids = self.engine.write(|transaction| new.apply(transaction, now))?;
         self.engine.read(|transaction| {
             let tables = FeedTables::of(&transaction)?;
-            let mut found = Vec::with_capacity(ids.len());
-            for &id in &ids {
-                let record = tables.feeds.get(id.0)?;
-                let record = record.ok_or_else(|| Fault::Unreadable(format!("feed {} has no record", id.0)))?;
-                found.push(tables.feed(id, record.value())?);
-            }
-            Ok(found)
+            ids.iter().map(|id| tables.one(*id)).collect()
         })
     }
 
@@ -166,16 +137,6 @@ impl Store {
         Snapshot::take(&self.engine)
     }
 
-    /// Keeps the last good content of a list, together with what happened in it.
-    pub fn save_list(&self, name: &str, content: &[u8], news: &ListNews) -> Result<(), StoreError> {
-        self.engine.write(|transaction| lists::save(transaction, name, Some(content), news))
-    }
-
-    /// Forgets a list whose file is gone, together with what happened in it.
-    pub fn forget_list(&self, name: &str, news: &ListNews) -> Result<(), StoreError> {
-        self.engine.write(|transaction| lists::save(transaction, name, None, news))
-    }
-
     /// The last good content of each list, by name.
     pub fn lists(&self) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
         self.engine.read(|transaction| lists::all(&transaction))
@@ -184,12 +145,6 @@ impl Store {
     /// What happened in the lists at or after an instant, oldest first; events of one instant as they were given.
     pub fn events(&self, since: Timestamp) -> Result<Vec<ListEvent>, StoreError> {
         self.engine.read(|transaction| lists::events(&transaction, since))
-    }
-
-    /// Remembers paths that voices had, each with the address of a feed of that voice, so that they can lead to
-    /// wherever it is now. They go with the feed.
-    pub fn remember_paths(&self, moved: &[(String, FeedUrl)]) -> Result<(), StoreError> {
-        self.engine.write(|transaction| lists::remember_paths(transaction, moved))
     }
 
     /// All remembered paths, in the order of their bytes.
@@ -227,6 +182,13 @@ impl FeedTables {
             states: transaction.open_table(STATES)?,
             counts: transaction.open_table(COUNTS)?,
         })
+    }
+
+    /// A feed that there must be.
+    fn one(&self, id: FeedId) -> Result<Feed, Fault> {
+        let record = self.feeds.get(id.0)?;
+        let record = record.ok_or_else(|| Fault::Unreadable(format!("feed {} has no record", id.0)))?;
+        self.feed(id, record.value())
     }
 
     /// The feed of this number and record.

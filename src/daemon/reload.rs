@@ -1,6 +1,6 @@
 //! From files to a roster in force: reads the lists, keeps what cannot be read as it last was, and notes what changed.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -13,8 +13,8 @@ use crate::listen::live::Live;
 use crate::lists::opml;
 use crate::lists::roster::{ListInput, Roster};
 use crate::lists::{self, ListFile, diff};
-use crate::model::{Feed, FeedId, FeedUrl, ListEvent, Role, Timestamp};
-use crate::store::{FeedUpdate, ListNews, Store, StoreError};
+use crate::model::{Feed, FeedId, FeedUrl, Role, Timestamp};
+use crate::store::{ListNews, Store, StoreError, TakeOver};
 
 /// The lists as they were last read.
 #[derive(Debug)]
@@ -99,7 +99,7 @@ impl Lists {
                 (Arc::clone(&self.store), Arc::clone(&self.live), Arc::clone(&self.roster), Arc::clone(&roster));
             let saved = changed_contents(&self.good, &good);
             let _no_visits = self.gate.write().await;
-            blocking(move || commit(&store, &live, &old, &new, &saved, now)).await?
+            blocking(move || commit(&store, &live, &old, &new, saved, now)).await?
         };
         info!(lists = roster.lists.len(), voices = roster.voices.len(), feeds = committed.ids.len(), "lists read");
         let feeds = committed.ids.values().copied().collect();
@@ -186,7 +186,7 @@ fn changed_contents(
 /// What a new roster led to.
 struct Committed {
     ids: HashMap<FeedUrl, FeedId>,
-    /// Feeds that are new or back.
+    /// Feeds that were never seen before, and those that came back, as they are now.
     feeds: Vec<Feed>,
     old_paths: HashMap<String, FeedUrl>,
 }
@@ -197,31 +197,25 @@ fn commit(
     live: &Live,
     old: &Roster,
     new: &Roster,
-    contents: &[(String, Option<Vec<u8>>)],
+    contents: Vec<(String, Option<Vec<u8>>)>,
     now: Timestamp,
 ) -> Result<Committed, StoreError> {
     let recent = store.events(now.minus(diff::DESIRED_LATELY))?;
-    let diff = diff::events(old, new, &recent, now);
-    for (name, content) in contents {
-        let of_list = |events: &[ListEvent]| events.iter().filter(|event| event.list == *name).cloned().collect();
-        let news = ListNews { happened: of_list(&diff.add), cancelled: of_list(&diff.cancel) };
-        match content {
-            Some(content) => store.save_list(name, content, &news)?,
-            None => store.forget_list(name, &news)?,
-        }
-    }
-    store.remember_paths(&lost_paths(old, new))?;
-
-    let urls: Vec<FeedUrl> = new.feeds().cloned().collect();
-    let bound = store.add_feeds(&urls, now)?;
+    let diff::Diff { add: mut happened, cancel: mut cancelled } = diff::events(old, new, &recent, now);
+    // What happens in a list happens with its content: a change of roles alone is none.
+    let changed: HashSet<&str> = contents.iter().map(|(name, _)| name.as_str()).collect();
+    happened.retain(|event| changed.contains(event.list.as_str()));
+    cancelled.retain(|event| changed.contains(event.list.as_str()));
+    let news = ListNews { happened, cancelled };
+    let urls = new.feeds().cloned().collect();
+    let bound = store.take_over(&TakeOver { contents, news, paths: lost_paths(old, new), urls }, now)?;
     let ids = bound.iter().map(|feed| (feed.url.clone(), feed.id)).collect();
-    // Who is back is so before any sweep looks for those who left long ago.
-    let back = bound.iter().filter(|feed| feed.left_at.is_some());
-    let mut updates: Vec<FeedUpdate> =
-        back.map(|feed| FeedUpdate { feed: Feed { left_at: None, ..feed.clone() }, changes: Vec::new() }).collect();
-    store.commit(&mut updates)?;
-    let new = bound.into_iter().filter(|feed| live.feed(feed.id).is_none() && feed.left_at.is_none());
-    let feeds = updates.into_iter().map(|update| update.feed).chain(new).collect();
+    // Nobody visits meanwhile, so what is live is what is stored.
+    let feeds = bound.into_iter().filter_map(|feed| match live.feed(feed.id) {
+        None => Some(feed),
+        Some(known) => known.left_at.is_some().then(|| Feed { left_at: None, ..Feed::clone(&known) }),
+    });
+    let feeds = feeds.collect();
     let old_paths = store.paths()?.into_iter().collect();
     Ok(Committed { ids, feeds, old_paths })
 }

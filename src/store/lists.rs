@@ -22,22 +22,23 @@ pub struct ListNews {
     pub cancelled: Vec<ListEvent>,
 }
 
-/// Keeps a list's content (`None` forgets it), together with what happened in it.
+/// Keeps contents of lists (`None` forgets one), together with what happened in them.
 pub(super) fn save(
     transaction: &WriteTransaction,
-    name: &str,
-    content: Option<&[u8]>,
+    contents: &[(String, Option<Vec<u8>>)],
     news: &ListNews,
 ) -> Result<(), Fault> {
     let mut lists = transaction.open_table(LISTS)?;
-    match content {
-        Some(content) => {
-            let mut value = vec![LIST_VERSION];
-            Packer::new().pack(content, &mut value);
-            lists.insert(name, value.as_slice())?;
-        }
-        None => {
-            lists.remove(name)?;
+    for (name, content) in contents {
+        match content {
+            Some(content) => {
+                let mut value = vec![LIST_VERSION];
+                Packer::new().pack(content, &mut value);
+                lists.insert(name.as_str(), value.as_slice())?;
+            }
+            None => {
+                lists.remove(name.as_str())?;
+            }
         }
     }
     let mut events = transaction.open_table(EVENTS)?;

@@ -79,6 +79,11 @@ impl<'a> FeedRecord<'a> {
         self.left_at.map(Timestamp::from_millis)
     }
 
+    /// The record of the same feed standing in a list again; `None` where it does anyway.
+    pub(super) fn returned(self) -> Option<Vec<u8>> {
+        self.left_at.map(|_| encode(&Self { left_at: None, ..self }))
+    }
+
     /// Its address as the outline has it.
     pub(super) fn url(&self) -> &'a str {
         self.url

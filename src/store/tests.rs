@@ -9,7 +9,7 @@ mod model;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::{FeedUpdate, ListNews, OpenError, Retention, Store, StoreError};
+use super::{FeedUpdate, ListNews, OpenError, Retention, Store, StoreError, TakeOver};
 use crate::model::{
     About, Category, Change, CleanHtml, Enclosure, Entry, EntryKey, Feed, FeedId, FeedState, FeedUrl, Hash64,
     IdentityRule, Known, ListEvent, ListEventKind, Origin, Pace, PendingMove, Person, Schedule, Timestamp,
@@ -60,6 +60,22 @@ fn contents(store: &Store) -> Result<Contents, StoreError> {
     assert_eq!(snapshot.all_entries(None, usize::MAX)?, entries);
     let (lists, events, paths) = (store.lists()?, store.events(Timestamp::MIN)?, store.paths()?);
     Ok(Contents { feeds, known, entries, lists, events, paths })
+}
+
+/// The parts of a take-over, one at a time.
+impl Store {
+    fn add_feeds(&self, urls: &[FeedUrl], now: Timestamp) -> Result<Vec<Feed>, StoreError> {
+        self.take_over(&TakeOver { urls: urls.to_vec(), ..TakeOver::default() }, now)
+    }
+
+    fn save_list(&self, name: &str, content: Option<&[u8]>, news: &ListNews) -> Result<(), StoreError> {
+        let contents = vec![(name.to_owned(), content.map(<[u8]>::to_vec))];
+        self.take_over(&TakeOver { contents, news: news.clone(), ..TakeOver::default() }, at(0)).map(drop)
+    }
+
+    fn remember_paths(&self, paths: &[(String, FeedUrl)]) -> Result<(), StoreError> {
+        self.take_over(&TakeOver { paths: paths.to_vec(), ..TakeOver::default() }, at(0)).map(drop)
+    }
 }
 
 fn at(seconds: i64) -> Timestamp {

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use listend::model::{Change, Entry, EntryKey, Feed, FeedId, FeedUrl, Hash64, Known, Timestamp};
-use listend::store::{FeedUpdate, OpenError, Retention, Store, StoreError};
+use listend::store::{FeedUpdate, OpenError, Retention, Store, StoreError, TakeOver};
 
 const CACHE_BYTES: usize = 4 << 20;
 
@@ -56,6 +56,10 @@ fn open(directory: &Path) -> Store {
     Store::open(directory, CACHE_BYTES).expect("it opens")
 }
 
+fn add_feeds(store: &Store, urls: &[FeedUrl], now: Timestamp) -> Result<Vec<Feed>, StoreError> {
+    store.take_over(&TakeOver { urls: urls.to_vec(), ..TakeOver::default() }, now)
+}
+
 /// Opening must fail; the message, which must be one line that names the file.
 fn refused(directory: &Path) -> OpenError {
     let error = Store::open(directory, CACHE_BYTES).expect_err("it must not open");
@@ -82,7 +86,7 @@ fn a_second_daemon_is_told_that_the_database_is_in_use() {
     let directory = tempfile::tempdir().expect("there is room");
     let first = open(directory.path());
     assert!(matches!(refused(directory.path()), OpenError::InUse { .. }));
-    first.add_feeds(&[url("a")], at(0)).expect("the first is not disturbed");
+    add_feeds(&first, &[url("a")], at(0)).expect("the first is not disturbed");
     drop(first);
     assert_eq!(open(directory.path()).feeds().expect("it reads").len(), 1);
 }
@@ -111,7 +115,7 @@ fn damage_is_reported_and_nothing_is_deleted() {
     let directory = tempfile::tempdir().expect("there is room");
     let file = directory.path().join("listend.redb");
     let store = open(directory.path());
-    let feed = store.add_feeds(&[url("a")], at(0)).expect("it adds").remove(0);
+    let feed = add_feeds(&store, &[url("a")], at(0)).expect("it adds").remove(0);
     let changes = (0..300).map(|seq| post(&feed, seq, at(i64::from(seq)))).collect();
     store.commit(&mut [FeedUpdate { feed, changes }]).expect("it commits");
     drop(store);
@@ -176,14 +180,14 @@ fn read_and_write(store: &Store) -> Result<(), StoreError> {
         store.known(feed.id)?;
     }
     store.sweep(at(0).plus(days(500)), &Retention::default())?;
-    store.add_feeds(&[url("b")], at(0)).map(drop)
+    add_feeds(store, &[url("b")], at(0)).map(drop)
 }
 
 #[test]
 fn a_snapshot_stays_as_it_was() {
     let directory = tempfile::tempdir().expect("there is room");
     let store = open(directory.path());
-    let feed = store.add_feeds(&[url("a")], at(0)).expect("it adds").remove(0);
+    let feed = add_feeds(&store, &[url("a")], at(0)).expect("it adds").remove(0);
     let mut first = [FeedUpdate { changes: vec![post(&feed, 0, at(1))], feed }];
     store.commit(&mut first).expect("it commits");
     let snapshot = store.snapshot().expect("it reads");
@@ -202,7 +206,7 @@ fn a_snapshot_stays_as_it_was() {
 fn a_commit_made_from_an_older_state_is_refused_as_a_whole() {
     let directory = tempfile::tempdir().expect("there is room");
     let store = open(directory.path());
-    let feeds = store.add_feeds(&[url("a"), url("b")], at(0)).expect("it adds");
+    let feeds = add_feeds(&store, &[url("a"), url("b")], at(0)).expect("it adds");
     let update = |n: usize, change| FeedUpdate { feed: feeds[n].clone(), changes: vec![change] };
     store.commit(&mut [update(0, post(&feeds[0], 0, at(1)))]).expect("it commits");
     let mut other = post(&feeds[0], 0, at(1));
@@ -217,7 +221,7 @@ fn a_commit_made_from_an_older_state_is_refused_as_a_whole() {
 fn what_was_purged_stays_so_until_its_document_has_long_dropped_it() {
     let directory = tempfile::tempdir().expect("there is room");
     let store = open(directory.path());
-    let feed = store.add_feeds(&[url("a")], at(0)).expect("it adds").remove(0);
+    let feed = add_feeds(&store, &[url("a")], at(0)).expect("it adds").remove(0);
     // Thirty old posts; a document two days later has only the last 25 of them.
     let mut changes: Vec<_> = (0..30).map(|seq| post(&feed, seq, at(i64::from(seq)))).collect();
     for change in &mut changes[5..] {
@@ -258,11 +262,12 @@ fn what_was_purged_stays_so_until_its_document_has_long_dropped_it() {
 fn a_feed_that_left_goes_after_thirty_days_and_many_transactions() {
     let directory = tempfile::tempdir().expect("there is room");
     let store = open(directory.path());
-    let mut feeds = store.add_feeds(&[url("a"), url("b")], at(0)).expect("it adds");
+    let mut feeds = add_feeds(&store, &[url("a"), url("b")], at(0)).expect("it adds");
     let changes = (0..5000).map(|seq| post(&feeds[0], seq, at(i64::from(seq)))).collect();
     feeds[0].left_at = Some(at(0));
     store.commit(&mut [FeedUpdate { feed: feeds[0].clone(), changes }]).expect("it commits");
-    store.remember_paths(&[("/old".into(), url("a")), ("/other".into(), url("b"))]).expect("it remembers");
+    let paths = vec![("/old".into(), url("a")), ("/other".into(), url("b"))];
+    store.take_over(&TakeOver { paths, ..TakeOver::default() }, at(0)).expect("it remembers");
     let keep = Retention { entries_per_feed: 10_000, age: days(400) };
     assert!(store.sweep(at(-1).plus(days(30)), &keep).expect("it sweeps").feeds.is_empty());
     assert_eq!(store.sweep(at(0).plus(days(30)), &keep).expect("it sweeps").feeds, [FeedId(0)]);
@@ -278,5 +283,36 @@ fn a_feed_that_left_goes_after_thirty_days_and_many_transactions() {
     store.commit(&mut [FeedUpdate { feed: feeds[0].clone(), changes }]).expect("it commits");
     assert!(store.feed(FeedId(0)).expect("it reads").is_none());
     assert!(store.known(FeedId(0)).expect("it reads").is_empty());
-    assert_eq!(store.add_feeds(&[url("a")], at(9)).expect("it adds")[0].id, FeedId(2));
+    assert_eq!(add_feeds(&store, &[url("a")], at(9)).expect("it adds")[0].id, FeedId(2));
+}
+
+#[test]
+fn a_feed_that_came_back_is_not_taken_for_one_that_left_long_ago() {
+    let directory = tempfile::tempdir().expect("there is room");
+    let store = open(directory.path());
+    let feed = add_feeds(&store, &[url("a")], at(0)).expect("it adds").remove(0);
+    let changes = vec![post(&feed, 0, at(0))];
+    store.commit(&mut [FeedUpdate { feed: Feed { left_at: Some(at(0)), ..feed }, changes }]).expect("it commits");
+    let later = at(0).plus(days(300));
+    let back = add_feeds(&store, &[url("a")], later).expect("it comes back").remove(0);
+    assert_eq!((back.id, back.left_at, back.entries), (FeedId(0), None, 1));
+    assert!(store.sweep(later, &Retention::default()).expect("it sweeps").feeds.is_empty());
+    assert_eq!(store.feeds().expect("it reads"), [back]);
+}
+
+#[test]
+fn taking_over_what_is_stored_already_writes_nothing() {
+    let directory = tempfile::tempdir().expect("there is room");
+    let store = open(directory.path());
+    let new =
+        TakeOver { paths: vec![("/old".into(), url("a"))], urls: vec![url("a"), url("b")], ..TakeOver::default() };
+    let feeds = store.take_over(&new, at(0)).expect("it adds");
+    let written = || std::fs::read(directory.path().join("listend.redb")).expect("it is there");
+    let before = written();
+    assert_eq!(store.take_over(&new, at(9)).expect("it reads"), feeds);
+    assert!(written() == before);
+    // Everything else that is new is seen.
+    let moved = TakeOver { paths: vec![("/old".into(), url("b"))], ..new };
+    store.take_over(&moved, at(9)).expect("it remembers");
+    assert_eq!(store.paths().expect("it reads"), moved.paths);
 }

@@ -10,7 +10,7 @@ type Step = fn(&Store) -> Result<(), StoreError>;
 const STEPS: [Step; 10] = [
     |store| store.add_feeds(&[url("a"), url("b"), url("c")], at(0)).map(drop),
     |store| post(store, &[0, 1], 0..12, 10),
-    |store| store.save_list("desired", &b"<opml>".repeat(400), &news(5)),
+    |store| store.save_list("desired", Some(&b"<opml>".repeat(400)), &news(5)),
     |store| {
         // An edit, and a schedule alone.
         let feeds = store.feeds()?;
@@ -23,8 +23,17 @@ const STEPS: [Step; 10] = [
     |store| store.remember_paths(&[("/old/ann".into(), url("a")), ("/old/cid".into(), url("c"))]),
     |store| post(store, &[1], 12..30, 5000),
     |store| store.sweep(at(100).plus(Retention::LEFT_FEEDS_KEPT), &RETENTION).map(drop),
-    |store| store.forget_list("desired", &ListNews { happened: vec![], cancelled: news(5).happened }),
-    |store| store.add_feeds(&[url("d"), url("a")], at(6000)).map(drop),
+    |store| store.save_list("desired", None, &ListNews { happened: vec![], cancelled: news(5).happened }),
+    |store| {
+        // Everything at once.
+        let new = TakeOver {
+            contents: vec![("a".into(), Some(b"<opml/>".to_vec())), ("b".into(), None)],
+            news: news(6),
+            paths: vec![("/old/dan".into(), url("d"))],
+            urls: vec![url("d"), url("a")],
+        };
+        store.take_over(&new, at(6000)).map(drop)
+    },
     |store| post(store, &[3], 0..5, 6000),
 ];
 
@@ -73,8 +82,10 @@ fn the_day_does_what_its_steps_say() {
     assert_eq!(last.feeds.iter().map(|feed| feed.id.0).collect::<Vec<_>>(), [0, 1, 3], "feed 2 left 30 days ago");
     assert_eq!(last.feeds.iter().map(|feed| feed.entries).collect::<Vec<_>>(), [12, 22, 5]);
     assert_eq!(last.known[&FeedId(1)].iter().filter(|known| known.purged).count(), 8);
-    assert_eq!(last.paths, [("/old/ann".to_owned(), url("a"))]);
-    assert!(last.lists.is_empty() && last.events.is_empty());
+    assert_eq!(last.paths, [("/old/ann".to_owned(), url("a")), ("/old/dan".to_owned(), url("d"))]);
+    assert_eq!((last.lists.len(), last.lists[0].0.as_str()), (1, "a"));
+    assert_eq!(last.events, news(6).happened);
+    assert!(expected[8].lists.is_empty() && expected[8].events.is_empty());
     assert_eq!(expected[3].events, news(5).happened);
 }
 

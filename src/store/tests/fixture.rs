@@ -50,8 +50,8 @@ fn fill(store: &Store) -> Contents {
         .expect("it commits");
     let kinds = [ListEventKind::Joined, ListEventKind::Left, ListEventKind::BecameFollower];
     let happened = kinds.into_iter().map(|kind| event(3, kind, "ann")).collect();
-    store.save_list("desired", b"<opml/>", &ListNews { happened, cancelled: vec![] }).expect("it saves");
-    store.save_list("followers", &b"<opml><body/></opml>".repeat(50), &ListNews::default()).expect("it saves");
+    store.save_list("desired", Some(b"<opml/>"), &ListNews { happened, cancelled: vec![] }).expect("it saves");
+    store.save_list("followers", Some(&b"<opml><body/></opml>".repeat(50)), &ListNews::default()).expect("it saves");
     store.remember_paths(&[("/désired/ann".into(), url("a")), ("/x".into(), url("gone"))]).expect("it remembers");
     let retention = Retention { entries_per_feed: 22, ..Retention::default() };
     store.sweep(at(0).plus(Retention::LEFT_FEEDS_KEPT).minus(Duration::from_secs(10)), &retention).expect("it sweeps");

@@ -83,7 +83,8 @@ impl Model {
         let mut added = Vec::new();
         for path in paths {
             let url = url(&path.to_string());
-            if let Some(feed) = self.feeds.values().find(|feed| feed.url == url) {
+            if let Some(feed) = self.feeds.values_mut().find(|feed| feed.url == url) {
+                feed.left_at = None;
                 added.push(feed.clone());
                 continue;
             }
@@ -200,6 +201,7 @@ fn run(asked: &[Ask]) {
             Ask::Add(paths) => {
                 let urls: Vec<FeedUrl> = paths.iter().map(|path| url(&path.to_string())).collect();
                 assert_eq!(store.add_feeds(&urls, model.now()).expect("it adds"), model.add(paths));
+                model.last.clear();
             }
             Ask::Commit(polls) => {
                 let mut updates = model.polls(polls);
@@ -241,10 +243,10 @@ fn run(asked: &[Ask]) {
                 let news = news(&model, *list, *voice);
                 let (name, content) = (list.to_string(), vec![*voice; 1000]);
                 if *kept {
-                    store.save_list(&name, &content, &news).expect("it saves");
+                    store.save_list(&name, Some(&content), &news).expect("it saves");
                     model.lists.insert(name, content);
                 } else {
-                    store.forget_list(&name, &news).expect("it forgets");
+                    store.save_list(&name, None, &news).expect("it forgets");
                     model.lists.remove(&name);
                 }
                 model.events.retain(|event| !news.cancelled.contains(event));
