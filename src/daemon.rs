@@ -227,7 +227,8 @@ async fn reread(old: &Config, is_reachable: bool) -> Option<Config> {
     Some(new)
 }
 
-/// Takes what retention says is over, at the start and then every hour.
+/// Takes what retention says is over, at the start and then every hour. The lists have been taken over by then: what came
+/// back is no longer marked as having left.
 async fn sweep(app: Arc<App>, visits: Gate, stop: CancellationToken) {
     let mut ticks = tokio::time::interval(SWEEP_INTERVAL);
     loop {
@@ -237,28 +238,42 @@ async fn sweep(app: Arc<App>, visits: Gate, stop: CancellationToken) {
         }
         let retention = app.config.load().retention.clone();
         let retention = Retention { entries_per_feed: retention.entries_per_feed, age: retention.age };
-        // What a fetch is about to commit was compared with what is stored; nothing may go in between.
-        let no_visits = tokio::select! {
-            () = stop.cancelled() => return,
-            guard = visits.write() => guard,
-        };
-        let store = Arc::clone(&app.store);
-        match blocking(move || store.sweep(now(), &retention)).await {
-            Ok(swept) => {
-                if swept.entries > 0 || !swept.feeds.is_empty() {
-                    info!(entries = swept.entries, feeds = swept.feeds.len(), "retention took what is over");
+        let (mut entries, mut feeds) = (0, 0);
+        let mut from = None;
+        loop {
+            // What a fetch is about to commit was compared with what is stored; nothing may go in between. Between two
+            // steps, those who wait for the gate get their turn.
+            let no_visits = tokio::select! {
+                biased; // Asked to stop, no further step is begun.
+                () = stop.cancelled() => return,
+                guard = visits.write() => guard,
+            };
+            let (store, retention) = (Arc::clone(&app.store), retention);
+            let swept = match blocking(move || store.sweep(now(), &retention, from)).await {
+                Ok(swept) => swept,
+                Err(error) => {
+                    warn!(%error, "retention could not be applied; next try in an hour");
+                    break;
                 }
-                app.live.forget(&swept.feeds);
-                let counted = swept.counts.into_iter().filter_map(|count| {
-                    let feed = app.live.feed(count.feed)?;
-                    Some((Feed { entries: count.entries, newest: count.newest, ..Feed::clone(&feed) }, true))
-                });
-                let counted: Vec<_> = counted.collect();
-                app.live.update(counted);
+            };
+            entries += swept.entries;
+            feeds += swept.feeds.len();
+            app.live.forget(&swept.feeds);
+            let counted = swept.counts.into_iter().filter_map(|count| {
+                let feed = app.live.feed(count.feed)?;
+                Some((Feed { entries: count.entries, newest: count.newest, ..Feed::clone(&feed) }, true))
+            });
+            let counted: Vec<_> = counted.collect();
+            app.live.update(counted);
+            drop(no_visits);
+            from = swept.next;
+            if from.is_none() {
+                break;
             }
-            Err(error) => warn!(%error, "retention could not be applied; next try in an hour"),
         }
-        drop(no_visits);
+        if entries > 0 || feeds > 0 {
+            info!(entries, feeds, "retention took what is over");
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! One file, `listend.redb` in the state directory; `store/tables.rs` describes what stands in it. Everything comes
 //! and goes in batches of the words of [`model`](crate::model), so that another engine could stand behind the same
-//! methods. Each writing method is one durable transaction (a sweep: several): when it returns `Ok`, a kill or a power
+//! methods. Each writing method is one durable transaction: when it returns `Ok`, a kill or a power
 //! cut loses nothing of it; when it fails, nothing of it is half stored, and the same call may be repeated.
 //!
 //! After an I/O error (a full disk) reads go on from a database opened anew, also while the disk takes no writes, and
@@ -14,7 +14,7 @@ mod aside;
 mod commit;
 mod engine;
 mod error;
-mod lists;
+mod kept;
 mod packing;
 mod records;
 mod snapshot;
@@ -32,7 +32,7 @@ use redb::{ReadOnlyTable, ReadTransaction, ReadableTable};
 
 pub use commit::FeedUpdate;
 pub use error::{OpenError, StoreError};
-pub use lists::ListNews;
+pub use kept::ListNews;
 pub use snapshot::{Head, Snapshot};
 pub use sweep::{FeedCount, Retention, Swept};
 pub use takeover::TakeOver;
@@ -139,26 +139,27 @@ impl Store {
 
     /// The last good content of each list, by name.
     pub fn lists(&self) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
-        self.engine.read(|transaction| lists::all(&transaction))
+        self.engine.read(|transaction| kept::all(&transaction))
     }
 
     /// What happened in the lists at or after an instant, oldest first; events of one instant as they were given.
     pub fn events(&self, since: Timestamp) -> Result<Vec<ListEvent>, StoreError> {
-        self.engine.read(|transaction| lists::events(&transaction, since))
+        self.engine.read(|transaction| kept::events(&transaction, since))
     }
 
     /// All remembered paths, in the order of their bytes.
     pub fn paths(&self) -> Result<Vec<(String, FeedUrl)>, StoreError> {
-        self.engine.read(|transaction| lists::paths(&transaction))
+        self.engine.read(|transaction| kept::paths(&transaction))
     }
 
-    /// Applies retention to all feeds: entries beyond number or age go, but never the newest 20 of a feed; purged
+    /// One step of applying retention: entries beyond number or age go, but never the newest 20 of a feed; purged
     /// identities are forgotten 90 days after the feed's document last carried them; feeds that left all lists go with
-    /// everything that they have 30 days after [`Feed::left_at`]. Commits from other threads get their turn in between.
+    /// everything that they have 30 days after [`Feed::left_at`]. Begins at `from`, or at the first feed; to go through
+    /// all of them, repeat with [`Swept::next`] until that is `None`.
     ///
-    /// When it fails half-way, what was done stays done, and the next sweep does the rest.
-    pub fn sweep(&self, now: Timestamp, retention: &Retention) -> Result<Swept, StoreError> {
-        sweep::sweep(&self.engine, now, retention)
+    /// A step takes some milliseconds and at most one transaction; what it returns is all that it did.
+    pub fn sweep(&self, now: Timestamp, retention: &Retention, from: Option<FeedId>) -> Result<Swept, StoreError> {
+        sweep::sweep(&self.engine, now, retention, from)
     }
 
     /// Gives the free space inside the file back to the file system; whether there was any. Reads and writes wait

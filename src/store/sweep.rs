@@ -1,4 +1,4 @@
-//! Retention: what goes, and when. In bounded transactions, so that polls are stored in between.
+//! Retention: what goes, and when. In bounded steps, so that polls are stored in between.
 //!
 //! # When an identity is forgotten
 //!
@@ -14,7 +14,7 @@
 //! Both err on the side of remembering, and both are bounded by what the documents of 90 days held; a feed that brings
 //! new entries by the thousand with each poll is cut to [`MAX_PURGED_PER_FEED`] identities, those carried last.
 
-use std::collections::BTreeMap;
+use std::collections::HashSet;
 use std::time::Duration;
 
 use redb::{ReadTransaction, ReadableTable, WriteTransaction};
@@ -58,12 +58,14 @@ impl Retention {
 /// At most so many purged entries of one feed are remembered.
 const MAX_PURGED_PER_FEED: usize = 50_000;
 
-/// Rows that one transaction removes at most: some milliseconds.
-const ROWS_PER_TRANSACTION: usize = 2_000;
-/// Feeds that one look goes through, at most.
-const FEEDS_PER_LOOK: usize = 1_000;
+/// Rows that one step removes at most: some milliseconds.
+const ROWS_PER_STEP: usize = 2_000;
+/// Feeds that one step looks at, at most.
+const FEEDS_PER_STEP: usize = 1_000;
+/// Feeds that one step sweeps, at most: what is looked at and not reached is looked at again.
+const DUE_PER_STEP: usize = 64;
 
-/// What a sweep did.
+/// What one step of a sweep did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Swept {
     /// Entries whose text was removed, without those of removed feeds.
@@ -74,6 +76,8 @@ pub struct Swept {
     pub feeds: Vec<FeedId>,
     /// What the changed feeds count to now.
     pub counts: Vec<FeedCount>,
+    /// Where the next step goes on; `None` once all feeds were gone through.
+    pub next: Option<FeedId>,
 }
 
 /// What a feed's stored entries count to.
@@ -87,43 +91,44 @@ pub struct FeedCount {
     pub newest: Option<Timestamp>,
 }
 
-/// Goes through all feeds once.
-pub(super) fn sweep(engine: &Engine, now: Timestamp, retention: &Retention) -> Result<Swept, StoreError> {
-    let mut swept = Swept::default();
-    let mut counts = BTreeMap::new();
-    let mut from = Some(0);
-    while let Some(start) = from {
-        // A look without the write lock: most feeds have nothing to sweep.
-        let (mut due, next) = engine.read(|transaction| look(&transaction, start, now, retention))?;
-        while !due.is_empty() {
-            let steps = engine.write(|transaction| sweep_some(transaction, &due, now, retention))?;
-            let finished = steps.len() - usize::from(steps.last().is_some_and(|(_, step)| step.more));
-            due.drain(..finished);
-            for (feed, step) in steps {
-                swept.entries += step.purged as u64;
-                swept.identities += step.forgotten as u64;
-                if step.removed {
-                    swept.feeds.push(feed);
-                    counts.remove(&feed);
-                } else if step.purged > 0 {
-                    let (entries, newest) = (step.count.entries, step.count.newest());
-                    counts.insert(feed, FeedCount { feed, entries, newest });
-                }
-            }
-        }
-        from = next;
+/// One step, in at most one transaction.
+pub(super) fn sweep(
+    engine: &Engine,
+    now: Timestamp,
+    retention: &Retention,
+    from: Option<FeedId>,
+) -> Result<Swept, StoreError> {
+    let start = from.map_or(0, |feed| feed.0);
+    // A look without the write lock: most feeds have nothing to sweep.
+    let (due, next) = engine.read(|transaction| look(&transaction, start, now, retention))?;
+    let mut swept = Swept { next, ..Swept::default() };
+    if due.is_empty() {
+        return Ok(swept);
     }
-    swept.counts = counts.into_values().collect();
+    let outcomes = engine.write(|transaction| sweep_some(transaction, &due, now, retention))?;
+    if let Some((feed, _)) = outcomes.last().filter(|(_, outcome)| outcome.more) {
+        swept.next = Some(*feed);
+    }
+    for (feed, outcome) in outcomes {
+        swept.entries += outcome.purged as u64;
+        swept.identities += outcome.forgotten as u64;
+        if outcome.removed {
+            swept.feeds.push(feed);
+        } else if outcome.count != outcome.before {
+            let (entries, newest) = (outcome.count.entries, outcome.count.newest());
+            swept.counts.push(FeedCount { feed, entries, newest });
+        }
+    }
     Ok(swept)
 }
 
-/// Which feeds have something to sweep, of at most [`FEEDS_PER_LOOK`] from a number on; where to go on.
+/// Which feeds have something to sweep, of at most [`FEEDS_PER_STEP`] from a number on; where to go on.
 fn look(
     transaction: &ReadTransaction,
     start: u32,
     now: Timestamp,
     retention: &Retention,
-) -> Result<(Vec<FeedId>, Option<u32>), Fault> {
+) -> Result<(Vec<FeedId>, Option<FeedId>), Fault> {
     let feeds = transaction.open_table(FEEDS)?;
     let counts = transaction.open_table(COUNTS)?;
     let entries = transaction.open_table(ENTRIES)?;
@@ -132,8 +137,8 @@ fn look(
     for (looked, row) in feeds.range(start..)?.enumerate() {
         let (id, record) = row?;
         let feed = FeedId(id.value());
-        if looked == FEEDS_PER_LOOK {
-            return Ok((due, Some(feed.0)));
+        if looked == FEEDS_PER_STEP || due.len() == DUE_PER_STEP {
+            return Ok((due, Some(feed)));
         }
         let count = count_of(&counts, feed)?;
         let (first, last) = stream_bounds(feed);
@@ -149,25 +154,26 @@ fn look(
     Ok((due, None))
 }
 
-/// What was done to one feed in one transaction.
+/// What was done to one feed in one step.
 #[derive(Default)]
-struct Step {
+struct Outcome {
     purged: usize,
     forgotten: usize,
     /// The feed is gone.
     removed: bool,
     /// There is more to do.
     more: bool,
+    before: CountRecord,
     count: CountRecord,
 }
 
-/// Sweeps feeds until a transaction's share of rows is done; what was done to each. Only the last may need more.
+/// Sweeps feeds until a step's share of rows is done; what was done to each. Only the last may need more.
 fn sweep_some(
     transaction: &WriteTransaction,
     due: &[FeedId],
     now: Timestamp,
     retention: &Retention,
-) -> Result<Vec<(FeedId, Step)>, Fault> {
+) -> Result<Vec<(FeedId, Outcome)>, Fault> {
     let mut feeds = transaction.open_table(FEEDS)?;
     let mut counts = transaction.open_table(COUNTS)?;
     let mut streams = Streams {
@@ -175,48 +181,52 @@ fn sweep_some(
         known: transaction.open_table(KNOWN)?,
         links: transaction.open_table(LINKS)?,
     };
-    let mut steps = Vec::new();
-    let mut room = ROWS_PER_TRANSACTION;
+    let mut outcomes = Vec::new();
+    let mut removed = HashSet::new();
+    let mut room = ROWS_PER_STEP;
     for &feed in due {
         let record = feeds.get(feed.0)?.map(|record| {
             let record: FeedRecord = decode(record.value(), "record of a feed")?;
             Ok::<_, Fault>(is_gone(&record, now).then(|| record.url().to_owned()))
         });
         let Some(gone) = record.transpose()? else {
-            steps.push((feed, Step { removed: true, ..Step::default() }));
+            outcomes.push((feed, Outcome { removed: true, ..Outcome::default() }));
             continue;
         };
         let before = count_of(&counts, feed)?;
-        let mut step = Step { count: before, ..Step::default() };
+        let mut outcome = Outcome { before, count: before, ..Outcome::default() };
         if let Some(url) = gone {
-            let rows = streams.remove_some(feed, room, &mut step.count)?;
+            let rows = streams.remove_some(feed, room, &mut outcome.count)?;
             room -= rows;
-            step.more = room == 0;
-            step.removed = !step.more;
-            if step.removed {
+            outcome.more = room == 0;
+            outcome.removed = !outcome.more;
+            if outcome.removed {
                 // The feed's own records go last, so that a sweep that was cut short finds it again.
                 counts.remove(feed.0)?;
                 feeds.remove(feed.0)?;
                 transaction.open_table(STATES)?.remove(feed.0)?;
                 transaction.open_table(URLS)?.remove(url.as_str())?;
-                transaction.open_table(PATHS)?.retain(|_, leads_to| leads_to != url)?;
+                removed.insert(url);
             }
         } else {
-            step.purged = streams.purge(feed, now, retention, room, &mut step.count)?;
-            room -= step.purged;
-            step.forgotten = streams.forget(feed, now, room, &mut step.count)?;
-            room -= step.forgotten;
-            step.more = room == 0;
+            outcome.purged = streams.purge(feed, now, retention, room, &mut outcome.count)?;
+            room -= outcome.purged;
+            outcome.forgotten = streams.forget(feed, now, room, &mut outcome.count)?;
+            room -= outcome.forgotten;
+            outcome.more = room == 0;
         }
-        if !step.removed && step.count != before {
-            counts.insert(feed.0, encode(&step.count).as_slice())?;
+        if !outcome.removed && outcome.count != before {
+            counts.insert(feed.0, encode(&outcome.count).as_slice())?;
         }
-        steps.push((feed, step));
+        outcomes.push((feed, outcome));
         if room == 0 {
             break;
         }
     }
-    Ok(steps)
+    if !removed.is_empty() {
+        transaction.open_table(PATHS)?.retain(|_, leads_to| !removed.contains(leads_to))?;
+    }
+    Ok(outcomes)
 }
 
 fn count_of(counts: &impl ReadableTable<u32, &'static [u8]>, feed: FeedId) -> Result<CountRecord, Fault> {

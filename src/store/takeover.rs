@@ -4,7 +4,7 @@ use redb::{ReadTransaction, ReadableTable, WriteTransaction};
 
 use super::FeedTables;
 use super::error::Fault;
-use super::lists::{self, ListNews};
+use super::kept::{self, ListNews};
 use super::records::{CountRecord, FeedRecord, StateRecord, decode, encode};
 use super::tables::{COUNTS, FEEDS, META, META_NEXT_FEED, PATHS, STATES, URLS};
 use crate::model::{Feed, FeedId, FeedUrl, Timestamp};
@@ -51,8 +51,8 @@ impl TakeOver {
 
     /// Stores everything; the feeds' numbers.
     pub(super) fn apply(&self, transaction: &WriteTransaction, now: Timestamp) -> Result<Vec<FeedId>, Fault> {
-        lists::save(transaction, &self.contents, &self.news)?;
-        lists::remember_paths(transaction, &self.paths)?;
+        kept::save(transaction, &self.contents, &self.news)?;
+        kept::remember_paths(transaction, &self.paths)?;
         add_feeds(transaction, &self.urls, now)
     }
 }

@@ -9,7 +9,7 @@ mod model;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::{FeedUpdate, ListNews, OpenError, Retention, Store, StoreError, TakeOver};
+use super::{FeedUpdate, ListNews, OpenError, Retention, Store, StoreError, Swept, TakeOver};
 use crate::model::{
     About, Category, Change, CleanHtml, Enclosure, Entry, EntryKey, Feed, FeedId, FeedState, FeedUrl, Hash64,
     IdentityRule, Known, ListEvent, ListEventKind, Origin, Pace, PendingMove, Person, Schedule, Timestamp,
@@ -75,6 +75,24 @@ impl Store {
 
     fn remember_paths(&self, paths: &[(String, FeedUrl)]) -> Result<(), StoreError> {
         self.take_over(&TakeOver { paths: paths.to_vec(), ..TakeOver::default() }, at(0)).map(drop)
+    }
+}
+
+/// Goes through all feeds; what all steps did together.
+fn sweep_all(store: &Store, now: Timestamp, retention: &Retention) -> Result<Swept, StoreError> {
+    let mut all = Swept::default();
+    loop {
+        let step = store.sweep(now, retention, all.next)?;
+        all.entries += step.entries;
+        all.identities += step.identities;
+        all.counts
+            .retain(|old| !step.feeds.contains(&old.feed) && step.counts.iter().all(|count| count.feed != old.feed));
+        all.feeds.extend(step.feeds);
+        all.counts.extend(step.counts);
+        all.next = step.next;
+        if all.next.is_none() {
+            return Ok(all);
+        }
     }
 }
 

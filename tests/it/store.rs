@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use listend::model::{Change, Entry, EntryKey, Feed, FeedId, FeedUrl, Hash64, Known, Timestamp};
-use listend::store::{FeedUpdate, OpenError, Retention, Store, StoreError, TakeOver};
+use listend::store::{FeedUpdate, OpenError, Retention, Store, StoreError, Swept, TakeOver};
 
 const CACHE_BYTES: usize = 4 << 20;
 
@@ -58,6 +58,24 @@ fn open(directory: &Path) -> Store {
 
 fn add_feeds(store: &Store, urls: &[FeedUrl], now: Timestamp) -> Result<Vec<Feed>, StoreError> {
     store.take_over(&TakeOver { urls: urls.to_vec(), ..TakeOver::default() }, now)
+}
+
+/// Goes through all feeds; what all steps did together.
+fn sweep_all(store: &Store, now: Timestamp, retention: &Retention) -> Result<Swept, StoreError> {
+    let mut all = Swept::default();
+    loop {
+        let step = store.sweep(now, retention, all.next)?;
+        all.entries += step.entries;
+        all.identities += step.identities;
+        all.counts
+            .retain(|old| !step.feeds.contains(&old.feed) && step.counts.iter().all(|count| count.feed != old.feed));
+        all.feeds.extend(step.feeds);
+        all.counts.extend(step.counts);
+        all.next = step.next;
+        if all.next.is_none() {
+            return Ok(all);
+        }
+    }
 }
 
 /// Opening must fail; the message, which must be one line that names the file.
@@ -179,7 +197,7 @@ fn read_and_write(store: &Store) -> Result<(), StoreError> {
     for feed in &feeds {
         store.known(feed.id)?;
     }
-    store.sweep(at(0).plus(days(500)), &Retention::default())?;
+    sweep_all(store, at(0).plus(days(500)), &Retention::default())?;
     add_feeds(store, &[url("b")], at(0)).map(drop)
 }
 
@@ -232,8 +250,8 @@ fn what_was_purged_stays_so_until_its_document_has_long_dropped_it() {
 
     let old = at(0).plus(days(401));
     let young = Retention { age: days(2000), ..Retention::default() };
-    assert_eq!(store.sweep(old, &young).expect("it sweeps").entries, 0);
-    let swept = store.sweep(at(0).plus(days(60)), &Retention { age: days(30), ..young }).expect("it sweeps");
+    assert_eq!(sweep_all(&store, old, &young).expect("it sweeps").entries, 0);
+    let swept = sweep_all(&store, at(0).plus(days(60)), &Retention { age: days(30), ..young }).expect("it sweeps");
     assert_eq!((swept.entries, swept.identities), (10, 0), "the newest 20 stay whatever their age");
     assert_eq!(swept.counts.len(), 1);
     assert_eq!((swept.counts[0].entries, swept.counts[0].newest), (20, Some(at(29))));
@@ -247,9 +265,9 @@ fn what_was_purged_stays_so_until_its_document_has_long_dropped_it() {
     assert_eq!(store.snapshot().expect("it reads").entries(feed.id, None, 99).expect("it reads").len(), 20);
 
     // 92 days after the two documents the dropped five are remembered, a day later not; the others ever.
-    assert_eq!(store.sweep(at(0).plus(days(92)), &Retention::default()).expect("it sweeps").identities, 0);
-    assert_eq!(store.sweep(at(0).plus(days(93)), &Retention::default()).expect("it sweeps").identities, 5);
-    assert_eq!(store.sweep(at(0).plus(days(4000)), &Retention::default()).expect("it sweeps").identities, 0);
+    assert_eq!(sweep_all(&store, at(0).plus(days(92)), &Retention::default()).expect("it sweeps").identities, 0);
+    assert_eq!(sweep_all(&store, at(0).plus(days(93)), &Retention::default()).expect("it sweeps").identities, 5);
+    assert_eq!(sweep_all(&store, at(0).plus(days(4000)), &Retention::default()).expect("it sweeps").identities, 0);
     assert_eq!(purged(&store), 5);
 
     // What was forgotten while a poll was under way does not come back as new either.
@@ -269,8 +287,8 @@ fn a_feed_that_left_goes_after_thirty_days_and_many_transactions() {
     let paths = vec![("/old".into(), url("a")), ("/other".into(), url("b"))];
     store.take_over(&TakeOver { paths, ..TakeOver::default() }, at(0)).expect("it remembers");
     let keep = Retention { entries_per_feed: 10_000, age: days(400) };
-    assert!(store.sweep(at(-1).plus(days(30)), &keep).expect("it sweeps").feeds.is_empty());
-    assert_eq!(store.sweep(at(0).plus(days(30)), &keep).expect("it sweeps").feeds, [FeedId(0)]);
+    assert!(sweep_all(&store, at(-1).plus(days(30)), &keep).expect("it sweeps").feeds.is_empty());
+    assert_eq!(sweep_all(&store, at(0).plus(days(30)), &keep).expect("it sweeps").feeds, [FeedId(0)]);
     assert_eq!(store.feeds().expect("it reads").len(), 1);
     assert!(store.known(FeedId(0)).expect("it reads").is_empty());
     let snapshot = store.snapshot().expect("it reads");
@@ -296,7 +314,7 @@ fn a_feed_that_came_back_is_not_taken_for_one_that_left_long_ago() {
     let later = at(0).plus(days(300));
     let back = add_feeds(&store, &[url("a")], later).expect("it comes back").remove(0);
     assert_eq!((back.id, back.left_at, back.entries), (FeedId(0), None, 1));
-    assert!(store.sweep(later, &Retention::default()).expect("it sweeps").feeds.is_empty());
+    assert!(sweep_all(&store, later, &Retention::default()).expect("it sweeps").feeds.is_empty());
     assert_eq!(store.feeds().expect("it reads"), [back]);
 }
 
@@ -315,4 +333,37 @@ fn taking_over_what_is_stored_already_writes_nothing() {
     let moved = TakeOver { paths: vec![("/old".into(), url("b"))], ..new };
     store.take_over(&moved, at(9)).expect("it remembers");
     assert_eq!(store.paths().expect("it reads"), moved.paths);
+}
+
+#[test]
+fn a_sweep_goes_step_by_step_and_each_step_says_all_that_it_did() {
+    let directory = tempfile::tempdir().expect("there is room");
+    let store = open(directory.path());
+    let mut feeds = add_feeds(&store, &[url("a"), url("b")], at(0)).expect("it adds");
+    let updates = feeds.iter().map(|feed| {
+        let changes = (0..3000).map(|seq| post(feed, seq, at(i64::from(seq)))).collect();
+        FeedUpdate { feed: feed.clone(), changes }
+    });
+    store.commit(&mut updates.collect::<Vec<_>>()).expect("it commits");
+    let keep = Retention { entries_per_feed: 50, age: days(400) };
+    let (mut from, mut steps) = (None, 0);
+    loop {
+        let step = store.sweep(at(0), &keep, from).expect("it sweeps");
+        assert!(step.entries <= 2000, "a step is bounded");
+        for count in &step.counts {
+            let feed = &mut feeds[count.feed.0 as usize];
+            (feed.entries, feed.newest) = (count.entries, count.newest);
+        }
+        let stored = store.feeds().expect("it reads");
+        assert!(stored.iter().zip(&feeds).all(|(stored, told)| {
+            (stored.entries, stored.newest) == (told.entries, told.newest) || told.entries == 0
+        }));
+        steps += 1;
+        from = step.next;
+        if from.is_none() {
+            break;
+        }
+    }
+    assert!((3..10).contains(&steps), "{steps}");
+    assert!(feeds.iter().all(|feed| feed.entries == 50));
 }

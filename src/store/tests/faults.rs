@@ -22,7 +22,7 @@ const STEPS: [Step; 10] = [
     },
     |store| store.remember_paths(&[("/old/ann".into(), url("a")), ("/old/cid".into(), url("c"))]),
     |store| post(store, &[1], 12..30, 5000),
-    |store| store.sweep(at(100).plus(Retention::LEFT_FEEDS_KEPT), &RETENTION).map(drop),
+    |store| sweep_all(store, at(100).plus(Retention::LEFT_FEEDS_KEPT), &RETENTION).map(drop),
     |store| store.save_list("desired", None, &ListNews { happened: vec![], cancelled: news(5).happened }),
     |store| {
         // Everything at once.

@@ -54,7 +54,8 @@ fn fill(store: &Store) -> Contents {
     store.save_list("followers", Some(&b"<opml><body/></opml>".repeat(50)), &ListNews::default()).expect("it saves");
     store.remember_paths(&[("/désired/ann".into(), url("a")), ("/x".into(), url("gone"))]).expect("it remembers");
     let retention = Retention { entries_per_feed: 22, ..Retention::default() };
-    store.sweep(at(0).plus(Retention::LEFT_FEEDS_KEPT).minus(Duration::from_secs(10)), &retention).expect("it sweeps");
+    sweep_all(store, at(0).plus(Retention::LEFT_FEEDS_KEPT).minus(Duration::from_secs(10)), &retention)
+        .expect("it sweeps");
     contents(store).expect("it reads")
 }
 

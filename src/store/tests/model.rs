@@ -225,7 +225,7 @@ fn run(asked: &[Ask]) {
                 let retention = Retention { entries_per_feed: u32::from(*entries_per_feed), age };
                 let before = model.contents();
                 model.sweep(&retention);
-                let swept = store.sweep(model.now(), &retention).expect("it sweeps");
+                let swept = sweep_all(&store, model.now(), &retention).expect("it sweeps");
                 assert_eq!(before.feeds.len() - swept.feeds.len(), model.feeds.len());
                 for count in swept.counts {
                     let feed = &model.feeds[&count.feed];
