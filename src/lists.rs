@@ -1,16 +1,13 @@
 //! OPML lists: reading them, the roster made of them, its changes, and noticing that a file was saved.
 //!
-//! The flow: [`watch`] says that something was saved, [`read`] takes the files, [`ListFile::reading`] turns each into an
-//! outline tree or falls back on its last good content, [`roster`] makes one picture of all of them, and [`diff`] says
+//! The flow: [`watch`] says that something was saved, [`read`] takes the files, [`opml`] turns each into an outline
+//! tree (where it cannot, the daemon keeps the list's last good content), [`roster`] makes one picture of all of them, and [`diff`] says
 //! what became of the people in it. Knows nothing of the network or the database.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
-
-use crate::model::Role;
-use roster::ListInput;
 
 pub mod diff;
 pub mod opml;
@@ -90,31 +87,6 @@ fn content(path: &Path) -> Option<Result<Vec<u8>, String>> {
     }
 }
 
-/// What a list's file says, seen together with what it last said.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reading {
-    /// The list, ready for the roster. With a fault it has its last good content, or none.
-    pub input: ListInput,
-    /// Whether the file's own content was good and should be kept as the last good one.
-    pub is_good: bool,
-}
-
-impl ListFile {
-    /// Reads the list. Where its content cannot be read or is no OPML, `last_good` stands in for it and the reason is
-    /// the list's fault.
-    pub fn reading(&self, role: Role, last_good: Option<&[u8]>) -> Reading {
-        let name = self.name.clone();
-        let read = self.content.as_deref().map_err(Clone::clone);
-        match read.and_then(|bytes| opml::parse(bytes).map_err(|fault| fault.to_string())) {
-            Ok(opml) => Reading { input: ListInput { name, role, opml, fault: None }, is_good: true },
-            Err(fault) => {
-                let opml = last_good.and_then(|bytes| opml::parse(bytes).ok()).unwrap_or_default();
-                Reading { input: ListInput { name, role, opml, fault: Some(fault) }, is_good: false }
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -133,24 +105,6 @@ mod tests {
             ("opml", None),
         ] {
             assert_eq!(list_name(OsStr::new(file)).as_deref(), name, "{file}");
-        }
-    }
-
-    #[test]
-    fn a_faulty_file_keeps_the_last_good_content() {
-        let good = b"<opml><body><outline text='a'/></body></opml>";
-        let file = |content: Result<&[u8], &str>| ListFile {
-            name: "x".to_owned(),
-            path: PathBuf::from("x.opml"),
-            content: content.map(<[u8]>::to_vec).map_err(str::to_owned),
-        };
-        let reading = file(Ok(good)).reading(Role::Circle, None);
-        assert!(reading.is_good && reading.input.fault.is_none() && reading.input.opml.outlines.len() == 1);
-        for bad in [Ok(&b""[..]), Ok(&good[..20]), Err("Permission denied")] {
-            let reading = file(bad).reading(Role::Circle, Some(good));
-            assert!(!reading.is_good && reading.input.fault.is_some());
-            assert_eq!(reading.input.opml.outlines.len(), 1);
-            assert_eq!(file(bad).reading(Role::Circle, None).input.opml, opml::Opml::default());
         }
     }
 }

@@ -24,17 +24,20 @@ pub(super) struct Lists {
     live: Arc<Live>,
     store: Arc<Store>,
     gate: Gate,
-    good: BTreeMap<String, Vec<u8>>,
-    faults: BTreeMap<String, String>,
+    found: Found,
     roster: Arc<Roster>,
     was_read: bool,
 }
 
-/// What one reading of the directory found.
-struct Reading {
+/// What reading the directory found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Found {
+    /// The last good content of each list.
     good: BTreeMap<String, Vec<u8>>,
+    /// The lists that cannot be read now, and why.
     faults: BTreeMap<String, String>,
-    roster: Roster,
+    /// Why the directory itself cannot be read; each list that is known has this fault then.
+    directory_fault: Option<String>,
 }
 
 impl Lists {
@@ -58,8 +61,7 @@ impl Lists {
             live,
             store,
             gate,
-            good,
-            faults: BTreeMap::new(),
+            found: Found { good, ..Found::default() },
             roster,
             was_read: false,
         })
@@ -75,16 +77,20 @@ impl Lists {
     /// Reads the directory. Where anything changed, puts the new roster in force and returns the feeds that stand in it.
     pub(super) async fn reload(&mut self, now: Timestamp) -> Result<Option<Vec<FeedId>>, StoreError> {
         let (directory, roles) = (self.directory.clone(), self.roles.clone());
-        let (good, faults, was_read) = (self.good.clone(), self.faults.clone(), self.was_read);
-        let Some(reading) = blocking(move || read(&directory, &roles, &good, &faults, was_read)).await else {
+        let (old, was_read) = (self.found.clone(), self.was_read);
+        let Some((found, roster)) = blocking(move || read(&directory, &roles, &old, was_read)).await else {
             return Ok(None);
         };
-        for (name, fault) in &reading.faults {
-            if self.faults.get(name) != Some(fault) {
+        if let Some(fault) = &found.directory_fault
+            && found.directory_fault != self.found.directory_fault
+        {
+            warn!("{fault}; the last good content of its lists stays in force");
+        }
+        for (name, fault) in &found.faults {
+            if found.directory_fault.is_none() && self.found.faults.get(name) != Some(fault) {
                 warn!(list = %name, %fault, "a list cannot be read; its last good content stays in force");
             }
         }
-        let Reading { good, faults, roster } = reading;
         for list in &roster.lists {
             let old = self.roster.lists.iter().find(|old| old.name == list.name);
             if old.is_none_or(|old| old.warnings != list.warnings) {
@@ -97,7 +103,7 @@ impl Lists {
         let committed = {
             let (store, live, old, new) =
                 (Arc::clone(&self.store), Arc::clone(&self.live), Arc::clone(&self.roster), Arc::clone(&roster));
-            let saved = changed_contents(&self.good, &good);
+            let saved = changed_contents(&self.found.good, &found.good);
             let _no_visits = self.gate.write().await;
             blocking(move || commit(&store, &live, &old, &new, saved, now)).await?
         };
@@ -105,50 +111,42 @@ impl Lists {
         let feeds = committed.ids.values().copied().collect();
         self.live.update(committed.feeds.into_iter().map(|feed| (feed, true)));
         self.live.set_roster(Roster::clone(&roster), committed.ids, committed.old_paths);
-        (self.good, self.faults, self.roster, self.was_read) = (good, faults, roster, true);
+        (self.found, self.roster, self.was_read) = (found, roster, true);
         Ok(Some(feeds))
     }
 }
 
 /// Reads every list; `None` where nothing differs from what is in force.
-fn read(
-    directory: &Path,
-    roles: &BTreeMap<String, Role>,
-    old_good: &BTreeMap<String, Vec<u8>>,
-    old_faults: &BTreeMap<String, String>,
-    was_read: bool,
-) -> Option<Reading> {
-    let (mut good, mut faults) = (BTreeMap::new(), BTreeMap::new());
+fn read(directory: &Path, roles: &BTreeMap<String, Role>, old: &Found, was_read: bool) -> Option<(Found, Roster)> {
+    let mut found = Found::default();
     match lists::read(directory) {
         Ok(files) => {
             for ListFile { name, content, .. } in files {
-                let same = content.as_ref().is_ok_and(|bytes| old_good.get(&name) == Some(bytes));
-                let read = content.and_then(|bytes| if same { Ok(bytes) } else { check(bytes) });
-                match (read, old_good.get(&name)) {
-                    (Ok(bytes), _) => {
-                        good.insert(name, bytes);
+                let last = old.good.get(&name);
+                let same = content.as_ref().is_ok_and(|bytes| last == Some(bytes));
+                match content.and_then(|bytes| if same { Ok(bytes) } else { check(bytes) }) {
+                    Ok(bytes) => {
+                        found.good.insert(name, bytes);
                     }
-                    (Err(fault), last) => {
-                        good.extend(last.map(|last| (name.clone(), last.clone())));
-                        faults.insert(name, fault);
+                    Err(fault) => {
+                        found.good.extend(last.map(|last| (name.clone(), last.clone())));
+                        found.faults.insert(name, fault);
                     }
                 }
             }
         }
         Err(fault) => {
             // Nobody has left because a directory is missing.
-            good.clone_from(old_good);
-            faults = old_good.keys().map(|name| (name.clone(), fault.to_string())).collect();
-            if old_good.is_empty() {
-                faults.insert("lists".to_owned(), fault.to_string());
-            }
+            found.good.clone_from(&old.good);
+            found.faults = old.good.keys().map(|name| (name.clone(), fault.to_string())).collect();
+            found.directory_fault = Some(fault.to_string());
         }
     }
-    if was_read && good == *old_good && faults == *old_faults {
+    if was_read && found == *old {
         return None;
     }
-    let roster = build(&good, &faults, roles);
-    Some(Reading { good, faults, roster })
+    let roster = build(&found.good, &found.faults, roles);
+    Some((found, roster))
 }
 
 fn check(bytes: Vec<u8>) -> Result<Vec<u8>, String> {
@@ -233,4 +231,42 @@ fn lost_paths(old: &Roster, new: &Roster) -> Vec<(String, FeedUrl)> {
         lost.extend(places.chain([&voice.path]).filter(is_lost).map(|path| (path.clone(), feed.clone())));
     }
     lost
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_read_keeps_its_last_good_content() {
+        let home = tempfile::tempdir().expect("there is room");
+        let write = |name: &str, bytes: &[u8]| std::fs::write(home.path().join(name), bytes).expect("there is room");
+        let good = b"<opml><body><outline text='a'/></body></opml>";
+        let roles = BTreeMap::new();
+        write("x.opml", good);
+        let (first, _) = read(home.path(), &roles, &Found::default(), false).expect("it is new");
+        assert_eq!((first.good["x"].as_slice(), first.faults.len()), (&good[..], 0));
+        assert!(read(home.path(), &roles, &first, true).is_none(), "nothing changed");
+        for bad in [&b""[..], &good[..20]] {
+            write("x.opml", bad);
+            let (second, roster) = read(home.path(), &roles, &first, true).expect("it changed");
+            assert_eq!((&second.good, second.faults.len()), (&first.good, 1));
+            assert_eq!((roster.lists.len(), roster.lists[0].fault.is_some()), (1, true));
+        }
+    }
+
+    #[test]
+    fn a_missing_directory_is_no_list() {
+        let home = tempfile::tempdir().expect("there is room");
+        let gone = home.path().join("gone");
+        let roles = BTreeMap::new();
+        let (found, roster) = read(&gone, &roles, &Found::default(), false).expect("it is new");
+        assert!(found.directory_fault.is_some() && found.faults.is_empty() && roster.lists.is_empty());
+        assert!(read(&gone, &roles, &found, true).is_none(), "it is said once");
+        // The lists that are known stand, each with the fault.
+        let known = Found { good: BTreeMap::from([("x".to_owned(), b"<opml/>".to_vec())]), ..Found::default() };
+        let (found, roster) = read(&gone, &roles, &known, true).expect("it changed");
+        assert_eq!(found.good, known.good);
+        assert_eq!((roster.lists.len(), roster.lists[0].fault.clone()), (1, found.directory_fault));
+    }
 }

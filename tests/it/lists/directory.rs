@@ -51,13 +51,17 @@ fn a_list_beyond_all_measure_is_a_fault_of_its_own() {
 
 #[test]
 fn the_starter_lists_are_in_good_order() {
-    use listend::lists::roster::Roster;
+    use listend::lists::opml;
+    use listend::lists::roster::{ListInput, Roster};
     use listend::model::Role;
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/lists");
     let files = lists::read(&dir).expect("the directory is there");
     assert_eq!(files.iter().map(|file| file.name.as_str()).collect::<Vec<_>>(), ["desired", "followers", "mine"]);
-    let readings = files.iter().map(|file| file.reading(Role::of_name(&file.name), None));
-    let roster = Roster::build(readings.map(|reading| reading.input).collect());
+    let inputs = files.into_iter().map(|file| {
+        let opml = opml::parse(&file.content.expect("it can be read")).expect("it is OPML");
+        ListInput { role: Role::of_name(&file.name), name: file.name, opml, fault: None }
+    });
+    let roster = Roster::build(inputs.collect());
     for list in &roster.lists {
         assert_eq!((list.fault.as_deref(), list.warnings.as_slice()), (None, &[][..]), "{}", list.name);
     }
