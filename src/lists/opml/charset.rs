@@ -44,7 +44,7 @@ pub(super) fn to_text(bytes: &[u8]) -> (String, Option<String>) {
 fn utf32(bytes: &[u8], from: fn([u8; 4]) -> u32) -> (String, Option<String>) {
     let codes = bytes.chunks_exact(4).map(|four| four.try_into().ok().and_then(|four| char::from_u32(from(four))));
     let text: String = codes.map(|c| c.unwrap_or(char::REPLACEMENT_CHARACTER)).collect();
-    let malformed = bytes.len() % 4 != 0 || text.contains(char::REPLACEMENT_CHARACTER);
+    let malformed = !bytes.len().is_multiple_of(4) || text.contains(char::REPLACEMENT_CHARACTER);
     (text, malformed.then(|| "some bytes are no UTF-32".to_owned()))
 }
 
