@@ -5,12 +5,13 @@
 //! what the outlines mean: that is the roster's business.
 
 mod charset;
+mod entities;
 mod markup;
 
 use std::borrow::Cow;
 use std::collections::HashSet;
 
-use markup::{Scanner, Tag, Token, resolve, shown};
+use markup::{Scanner, Tag, Token, shown};
 
 /// The most outlines that are read from one file.
 pub const MAX_OUTLINES: usize = 100_000;
@@ -85,7 +86,7 @@ pub fn parse(bytes: &[u8]) -> Result<Opml, NotOpml> {
         match scanner.next() {
             Some(Token::Start(tag)) => reading.start(tag, at),
             Some(Token::End(name)) => reading.end(name, at),
-            Some(Token::Text(text)) => reading.characters(|| resolve(text)),
+            Some(Token::Text(text)) => reading.characters(|| scanner.resolve(text)),
             Some(Token::Verbatim(text)) => reading.characters(|| text.to_owned()),
             Some(Token::Cut(within)) => return reading.finish(at, Some(within)),
             None => return reading.finish(at, None),

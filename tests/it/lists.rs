@@ -5,4 +5,5 @@ mod directory;
 mod properties;
 mod roster;
 mod size;
+mod spellings;
 mod watch;

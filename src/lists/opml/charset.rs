@@ -9,16 +9,21 @@ const MAX_DECLARATION_BYTES: usize = 1024;
 
 /// The text of a file, and what is wrong with its encoding, if anything.
 ///
-/// A byte order mark wins, then UTF-16 without one, then the declaration, then UTF-8 (XML 1.0, appendix F). Bytes that
+/// A byte order mark wins, then UTF-32 and UTF-16 without one, then the declaration, then UTF-8 (XML 1.0, appendix F). Bytes that
 /// are no UTF-8 in a file that says it is become the characters that Windows-1252 has there: that is what such files
 /// turn out to be.
 pub(super) fn to_text(bytes: &[u8]) -> (String, Option<String>) {
+    match bytes {
+        [0xFF, 0xFE, 0, 0, rest @ ..] | rest @ [b'<', 0, 0, 0, ..] => return utf32(rest, u32::from_le_bytes),
+        [0, 0, 0xFE, 0xFF, rest @ ..] | rest @ [0, 0, 0, b'<', ..] => return utf32(rest, u32::from_be_bytes),
+        _ => {}
+    }
     if let Some((encoding, mark_bytes)) = Encoding::for_bom(bytes) {
         return decode(encoding, bytes.get(mark_bytes..).unwrap_or_default());
     }
     match bytes {
-        [b'<', 0, b'?' | b'o' | b'O' | b'!', 0, ..] => return decode(UTF_16LE, bytes),
-        [0, b'<', 0, b'?' | b'o' | b'O' | b'!', ..] => return decode(UTF_16BE, bytes),
+        [b'<' | b' ' | b'\n' | b'\r', 0, 1..=0xFF, 0, ..] => return decode(UTF_16LE, bytes),
+        [0, b'<' | b' ' | b'\n' | b'\r', 0, 1..=0xFF, ..] => return decode(UTF_16BE, bytes),
         _ => {}
     }
     let Some(label) = declared(bytes) else { return decode(UTF_8, bytes) };
@@ -34,6 +39,13 @@ pub(super) fn to_text(bytes: &[u8]) -> (String, Option<String>) {
             )
         }
     }
+}
+
+fn utf32(bytes: &[u8], from: fn([u8; 4]) -> u32) -> (String, Option<String>) {
+    let codes = bytes.chunks_exact(4).map(|four| four.try_into().ok().and_then(|four| char::from_u32(from(four))));
+    let text: String = codes.map(|c| c.unwrap_or(char::REPLACEMENT_CHARACTER)).collect();
+    let malformed = !bytes.len().is_multiple_of(4) || text.contains(char::REPLACEMENT_CHARACTER);
+    (text, malformed.then(|| "some bytes are no UTF-32".to_owned()))
 }
 
 fn decode(encoding: &'static Encoding, bytes: &[u8]) -> (String, Option<String>) {
@@ -93,6 +105,14 @@ mod tests {
         let utf16: Vec<u8> = "<opml>é".encode_utf16().flat_map(u16::to_be_bytes).collect();
         check(&utf16, "é", false);
         check(&[&[0xFE, 0xFF][..], &utf16].concat(), "é", false);
+        let utf16: Vec<u8> = "\n<?xml?>é".encode_utf16().flat_map(u16::to_le_bytes).collect();
+        check(&utf16, "é", false);
+        let utf32: Vec<u8> = "<opml>é".chars().flat_map(|c| u32::from(c).to_le_bytes()).collect();
+        check(&utf32, "<opml>é", false);
+        check(&[&[0xFF, 0xFE, 0, 0][..], &utf32].concat(), "<opml>é", false);
+        let utf32: Vec<u8> = "<opml>é".chars().flat_map(|c| u32::from(c).to_be_bytes()).collect();
+        check(&utf32, "<opml>é", false);
+        check(&[&[0, 0, 0xFE, 0xFF][..], &utf32, &[1]].concat(), "<opml>é", true);
         check(b"", "", false);
     }
 }

@@ -5,12 +5,15 @@
 
 use std::borrow::Cow;
 
-use quick_xml::escape::resolve_html5_entity;
+use super::entities::Entities;
 
 /// The most attributes that one tag keeps.
 pub(super) const MAX_ATTRIBUTES: usize = 64;
-/// The longest entity name or number that is looked up, in bytes.
-const MAX_ENTITY_BYTES: usize = 40;
+/// The longest internal subset of a document type that is read for entities, in bytes.
+const MAX_SUBSET_BYTES: usize = 64 * 1024;
+
+/// Quotes that word processors make of straight ones.
+const TYPOGRAPHIC_QUOTES: [char; 8] = ['“', '”', '„', '‟', '‘', '’', '«', '»'];
 
 /// What stands next in the text.
 #[derive(Debug, PartialEq, Eq)]
@@ -47,11 +50,22 @@ pub(super) struct Tag<'a> {
 pub(super) struct Scanner<'a> {
     text: &'a str,
     at: usize,
+    /// Those of the first document type with an internal subset; `None` before it.
+    entities: Option<Entities>,
 }
 
 impl<'a> Scanner<'a> {
     pub(super) fn new(text: &'a str) -> Self {
-        Self { text, at: 0 }
+        Self { text, at: 0, entities: None }
+    }
+
+    /// Characters with their entities resolved.
+    pub(super) fn resolve(&self, raw: &str) -> String {
+        self.entities.as_ref().map_or_else(|| Entities::default().resolve(raw), |entities| entities.resolve(raw))
+    }
+
+    fn value_of(&self, raw: &'a str) -> Cow<'a, str> {
+        self.entities.as_ref().map_or_else(|| Entities::default().value_of(raw), |entities| entities.value_of(raw))
     }
 
     /// Where the next token starts, in bytes.
@@ -120,17 +134,23 @@ impl<'a> Scanner<'a> {
         found.is_some()
     }
 
-    /// Moves past `<!DOCTYPE …>`, an internal subset in brackets included.
+    /// Moves past `<!DOCTYPE …>`, an internal subset in brackets included, of which the first is read for entities.
     fn skip_declaration(&mut self) -> bool {
         let rest = self.rest();
         let Some(end) = rest.find('>') else {
             self.at = self.text.len();
             return false;
         };
-        match rest[..end].find('[') {
-            Some(_) => self.skip_past(0, "]") && self.skip_past(0, ">"),
-            None => self.skip_past(end, ">"),
+        let Some(subset) = rest[..end].find('[') else { return self.skip_past(end, ">") };
+        if self.entities.is_none() {
+            let text = &rest[subset + 1..];
+            let length = subset_length(&text[..text.floor_char_boundary(MAX_SUBSET_BYTES)]);
+            self.entities = Some(Entities::declared_in(&text[..length.unwrap_or_default()]));
+            if let Some(length) = length {
+                return self.skip_past(subset + 1 + length, ">");
+            }
         }
+        self.skip_past(0, "]") && self.skip_past(0, ">")
     }
 
     fn end_tag(&mut self) -> Token<'a> {
@@ -198,19 +218,19 @@ impl<'a> Scanner<'a> {
                 let start = self.at;
                 let Some(value) = self.quoted(quote) else {
                     tag.note(format!("the value of {} has no closing quote", called(name)));
-                    tag.keep(name, value_of(self.text[start..self.at].trim_end_matches(['/', '>'])));
+                    tag.keep(name, self.value_of(self.text[start..self.at].trim_end_matches(['/', '>'])));
                     return;
                 };
                 value
             } else {
                 tag.note(format!("the value of {} is not in quotes", called(name)));
-                self.unquoted()
+                self.unquoted().trim_matches(TYPOGRAPHIC_QUOTES)
             };
             // `text="Ann xmlUrl="https://…"`: the quote that closes is the one that should open the next value.
-            let glued = self.byte().is_some_and(|byte| !byte.is_ascii_whitespace() && !b"/>?<".contains(&byte));
+            let glued = self.space_bytes() == 0 && self.byte().is_some_and(|byte| !b"/>?<".contains(&byte));
             if let Some((value, next)) = glued.then(|| forgotten_quote(value)).flatten() {
                 tag.note(format!("the value of {} has no closing quote", called(name)));
-                tag.keep(name, value_of(value));
+                tag.keep(name, self.value_of(value));
                 name = next;
                 self.at -= 2; // back on the quote, less the step over the `=` that the loop makes
                 continue;
@@ -218,7 +238,7 @@ impl<'a> Scanner<'a> {
             if glued {
                 tag.note(format!("the value of {} holds a quote", called(name)));
             }
-            tag.keep(name, value_of(value));
+            tag.keep(name, self.value_of(value));
             return;
         }
     }
@@ -246,7 +266,7 @@ impl<'a> Scanner<'a> {
         let start = self.at;
         while let Some(byte) = self.byte() {
             let next = self.text.as_bytes().get(self.at + 1).copied();
-            let ends = byte.is_ascii_whitespace() || b"><".contains(&byte) || (byte == b'/' && next == Some(b'>'));
+            let ends = self.space_bytes() > 0 || b"><".contains(&byte) || (byte == b'/' && next == Some(b'>'));
             if ends {
                 break;
             }
@@ -258,15 +278,24 @@ impl<'a> Scanner<'a> {
     /// A name, as far as it goes; never empty unless the next byte ends names.
     fn name(&mut self) -> &'a str {
         let start = self.at;
-        while self.byte().is_some_and(|byte| !byte.is_ascii_whitespace() && !b"=/<>\"'".contains(&byte)) {
+        while self.space_bytes() == 0 && self.byte().is_some_and(|byte| !b"=/<>\"'".contains(&byte)) {
             self.at += 1;
         }
         &self.text[start..self.at]
     }
 
     fn skip_space(&mut self) {
-        while self.byte().is_some_and(|byte| byte.is_ascii_whitespace()) {
-            self.at += 1;
+        while self.space_bytes() > 0 {
+            self.at += self.space_bytes();
+        }
+    }
+
+    /// How many bytes of white space stand here. What was pasted from a page has spaces that do not break.
+    fn space_bytes(&self) -> usize {
+        match self.text.as_bytes().get(self.at..).unwrap_or_default() {
+            [byte, ..] if byte.is_ascii_whitespace() => 1,
+            [0xC2, 0xA0, ..] => 2,
+            _ => 0,
         }
     }
 }
@@ -279,13 +308,33 @@ impl<'a> Tag<'a> {
     fn keep(&mut self, name: &'a str, value: Cow<'a, str>) {
         if !is_xml_name(name) {
             self.note("something between the attributes is none");
-        } else if self.attributes.iter().any(|(known, _)| *known == name) {
+        } else if let Some(known) = self.attributes.iter_mut().find(|(known, _)| *known == name) {
+            if known.1.trim().is_empty() {
+                known.1 = value;
+            }
             self.note(format!("{} stands there twice", called(name)));
         } else if self.attributes.len() >= MAX_ATTRIBUTES {
             self.note(format!("more than {MAX_ATTRIBUTES} attributes"));
         } else {
             self.attributes.push((name, value));
         }
+    }
+}
+
+/// How far an internal subset goes, up to its closing bracket, in bytes: brackets in comments and quotes don't close it.
+fn subset_length(text: &str) -> Option<usize> {
+    let mut at = 0;
+    loop {
+        let rest = &text[at..];
+        at += rest.find(['<', '"', '\'', ']'])?;
+        let rest = &text[at..];
+        let end = match rest.as_bytes().first()? {
+            b']' => return Some(at),
+            b'<' if rest.starts_with("<!--") => rest.find("-->")?,
+            b'<' => 0,
+            quote => 1 + rest[1..].find(char::from(*quote))?,
+        };
+        at += end + 1;
     }
 }
 
@@ -352,52 +401,6 @@ pub(super) fn shown(text: &str) -> String {
     shown
 }
 
-/// The value of an attribute: entities resolved, line ends and tabs as spaces (XML 1.0, section 3.3.3), and nothing in
-/// it that XML cannot say.
-fn value_of(raw: &str) -> Cow<'_, str> {
-    let plain = |byte: u8| byte >= b' ' && byte != b'&' && byte < 0xEF;
-    if raw.bytes().all(plain) {
-        return Cow::Borrowed(raw);
-    }
-    let spaced: String = raw.chars().map(|c| if matches!(c, '\n' | '\r' | '\t') { ' ' } else { c }).collect();
-    Cow::Owned(resolve(&spaced))
-}
-
-/// Text with its entities resolved: the predefined ones, numbers, and HTML's names. What is no entity stays as it is,
-/// since a bare `&` is the commonest mistake in hand-made lists. Characters that XML cannot say are left out.
-pub(super) fn resolve(raw: &str) -> String {
-    let mut text = String::with_capacity(raw.len());
-    let mut rest = raw;
-    while let Some(start) = rest.find('&') {
-        text.push_str(&rest[..start]);
-        rest = &rest[start + 1..];
-        let name = rest.bytes().take(MAX_ENTITY_BYTES).position(|byte| byte == b';').map(|end| &rest[..end]);
-        match name.and_then(|name| Some((name, entity(name)?))) {
-            Some((name, resolved)) => {
-                text.push_str(&resolved);
-                rest = &rest[name.len() + 1..];
-            }
-            None => text.push('&'),
-        }
-    }
-    text.push_str(rest);
-    text.retain(|c| matches!(c, '\t' | '\n' | '\r' | ' '..='\u{FFFD}' | '\u{10000}'..));
-    text
-}
-
-/// What an entity stands for; `None` for what is none.
-fn entity(name: &str) -> Option<Cow<'static, str>> {
-    let Some(number) = name.strip_prefix('#') else {
-        return resolve_html5_entity(name).map(Cow::Borrowed);
-    };
-    let (digits, radix) = match number.strip_prefix(['x', 'X']) {
-        Some(digits) => (digits, 16),
-        None => (number, 10),
-    };
-    let code = digits.chars().all(|c| c.is_digit(radix)).then(|| u32::from_str_radix(digits, radix).ok())??;
-    char::from_u32(code).map(|c| Cow::Owned(c.to_string()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -426,6 +429,9 @@ mod tests {
         check("<outline a=1 b=x/>", "outline a=1 b=x /", true);
         check("<outline checked a='1'/>", "outline checked= a=1 /", true);
         check("<outline a='1' a='2' A='3'/>", "outline a=1 A=3 /", true);
+        check("<outline a='' a='2'/>", "outline a=2 /", true);
+        check("<outline\u{A0}a='1'\u{A0}b='2'\u{A0}/>", "outline a=1 b=2 /", false);
+        check("<outline a=“1” b=«2»/>", "outline a=1 b=2 /", true);
         check("<outline 1x='1' b:c:d='2' e='3'/>", "outline e=3 /", true);
         check("<outline a='1'b='2'/>", "outline a=1 b=2 /", true);
         check("<outline text=\"say \"hi\" now\" a='1'/>", "outline text=say  hi= now= a=1 /", true);

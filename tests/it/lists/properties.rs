@@ -50,6 +50,31 @@ fn nearly_opml() -> impl Strategy<Value = String> {
     proptest::collection::vec(piece, 0..60).prop_map(|pieces| format!("<opml>{}</opml>", pieces.concat()))
 }
 
+/// A list with most things in it that lists have.
+const WHOLE: &str = "<?xml version='1.0' encoding='utf-8'?><!DOCTYPE opml [<!ENTITY a 'http://a.example'>]><opml \
+    version='2.0' xmlns:x='urn:x'><head><title>T &amp; <![CDATA[U]]></title></head><body><!-- no --><outline \
+    text='F' x:y='1'>\n<outline type=\"rss\" text='é' xmlUrl='&a;/1' htmlUrl=\"&a;/\"/><outline type='person' \
+    text='P'><outline xmlUrl=http://a.example/2 /></outline></outline></body></opml>";
+
+/// That list with pieces of it cut, doubled or replaced.
+fn mutated() -> impl Strategy<Value = Vec<u8>> {
+    let edit = (0..4u8, any::<prop::sample::Index>(), any::<prop::sample::Index>(), any::<[u8; 3]>());
+    prop::collection::vec(edit, 1..10).prop_map(|edits| {
+        let mut bytes = WHOLE.as_bytes().to_vec();
+        for (kind, at, length, noise) in edits {
+            let from = at.index(bytes.len().max(1)).min(bytes.len());
+            let to = (from + length.index(40)).min(bytes.len());
+            match kind {
+                0 => drop(bytes.drain(from..to)),
+                1 => bytes = [&bytes[..to], &bytes[from..]].concat(),
+                2 => bytes[from..to].fill(noise[0]),
+                _ => bytes = [&bytes[..from], &noise, &bytes[from..]].concat(),
+            }
+        }
+        bytes
+    })
+}
+
 fn check(bytes: &[u8]) {
     let Ok(first) = opml::parse(bytes) else { return };
     let written = render(&first.outlines);
@@ -88,6 +113,17 @@ proptest! {
     fn any_bytes_end_in_a_list_or_a_reason(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
         check(&bytes);
         check(&[b"<opml>", &bytes[..], b"</opml>"].concat());
+    }
+
+    #[test]
+    fn mutated_lists_end_in_a_list_or_a_reason(bytes in mutated()) {
+        check(&bytes);
+    }
+
+    #[test]
+    fn a_list_cut_anywhere_is_refused(at in any::<prop::sample::Index>()) {
+        let end = at.index(WHOLE.len());
+        prop_assert!(opml::parse(&WHOLE.as_bytes()[..end]).is_err(), "{end}");
     }
 
     #[test]

@@ -94,6 +94,7 @@ fn hostile_lists_take_linear_time() {
         ("comments never closed", "<!--".repeat(50_000)),
         ("less-than signs", "<".repeat(200_000)),
         ("declarations", "<!".repeat(50_000)),
+        ("brackets and quotes", "<!a['>".repeat(30_000)),
         ("brackets", "<!a[>".repeat(30_000)),
         ("instructions", "<?".repeat(50_000)),
     ];
