@@ -70,7 +70,10 @@ pub(in crate::feeds) fn is_known_element(name: &str) -> bool {
         || is_one_of(name, &BLOCKS)
         || is_one_of(
             name,
-            &["thead", "tfoot", "svg", "math", "video", "time", "picture", "nobr", "rb", "rtc", "legend", "fieldset"],
+            &[
+                "thead", "tfoot", "svg", "math", "video", "time", "picture", "nobr", "rb", "rtc", "legend", "fieldset",
+                "title", "applet", "frame", "frameset",
+            ],
         )
 }
 
