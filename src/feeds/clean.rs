@@ -4,12 +4,14 @@
 //! drops what it would keep (trackers), and a meter that turns markup made to explode into plain text. Nothing here knows
 //! where the HTML came from or where it goes.
 
+use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
 
 use ammonia::{Builder, UrlRelative};
 use url::Url;
 
+use self::meter::Budget;
 use self::rewrite::Rewritten;
 use super::parse::entities::push_escaped;
 use crate::model::{CleanHtml, Markup};
@@ -22,51 +24,74 @@ pub(in crate::feeds) mod text;
 /// Longest text construct that is cleaned as HTML, in bytes; a longer one is shown as text, cut there.
 pub const MAX_HTML_BYTES: usize = 2 << 20;
 
-/// Makes a text construct safe: only elements that show something, `http`, `https` and `mailto` addresses, absolute
-/// against `base` (relative ones go where there is none). Frames become links, pictures of one pixel go.
-///
-/// Plain text becomes HTML that shows it, with its paragraphs and line breaks. Markup that is pathological (deeper than
-/// 256, growing beyond four times itself, with 60,000 elements, or more than 256 attributes in a tag) is shown as its text.
-pub fn html(markup: &Markup, base: Option<&Url>) -> CleanHtml {
-    let html = match markup {
-        Markup::Text(text) => paragraphs(cut(text)),
-        Markup::Html(html) if html.len() > MAX_HTML_BYTES => paragraphs(&text(cut(html), usize::MAX)),
-        Markup::Html(html) if !html.contains(['<', '&']) => escaped(html.trim()),
-        Markup::Html(html) => match rewrite::rewrite(html) {
-            Rewritten::Html { html, start_tags } if meter::is_tame(&html, start_tags) => sanitise(&html, base),
-            _ => paragraphs(&text(html, usize::MAX)),
-        },
-    };
-    CleanHtml::from_cleaner(html)
-}
+/// How much work the texts of a document may make per byte of it…
+const MAX_DOCUMENT_WORK: usize = 8;
+/// …and beside that. One byte of text is one unit; an element is as much as 48.
+const FREE_DOCUMENT_WORK: usize = 1 << 20;
+/// How much work texts may make in the worst possible case, all together, without being measured.
+const MAX_UNSEEN_WORK: usize = 16 << 20;
+/// How many bytes the base may add to the addresses of one text, were each of its tags a relative link.
+const MAX_ADDRESS_GROWTH_BYTES: usize = 8 << 20;
 
-/// Cleans the texts of one document within a budget, so that a thousand texts that each grow a little do not grow into
-/// gigabytes together.
+/// Texts over so many bytes never pass the meter unseen with much growth.
+const SMALL_BYTES: usize = 64 << 10;
+/// Longest list of candidates for one image, in bytes, beside its last; and for all of one text.
+const MAX_SRCSET_BYTES: usize = 8 << 10;
+const MAX_CANDIDATES_BYTES: usize = 1 << 20;
+
+/// Makes the texts of one document safe within a budget, so that a thousand texts that each grow a little do not grow
+/// into gigabytes together. To be made anew for each document.
 #[derive(Debug)]
 pub struct Cleaner {
-    room: Cell<usize>,
+    budget: Budget,
 }
-
-/// What the cleaned texts of a document may take in all, per byte of the document…
-const MAX_DOCUMENT_GROWTH: usize = 4;
-/// …and beside that.
-const FREE_DOCUMENT_BYTES: usize = 1 << 20;
 
 impl Cleaner {
     /// A cleaner for the texts of a document of so many bytes.
     pub fn new(document_bytes: usize) -> Self {
-        Self { room: Cell::new(document_bytes.saturating_mul(MAX_DOCUMENT_GROWTH).saturating_add(FREE_DOCUMENT_BYTES)) }
+        let work = document_bytes.saturating_mul(MAX_DOCUMENT_WORK).saturating_add(FREE_DOCUMENT_WORK);
+        Self { budget: Budget::new(work, MAX_UNSEEN_WORK) }
     }
 
-    /// The same as [`html`], as long as there is room; from then on texts are shown as their text.
+    /// Makes a text construct safe: only elements that show something, `http`, `https` and `mailto` addresses, absolute
+    /// against `base` (relative ones go where there is none). Frames become links, pictures of one pixel go.
+    ///
+    /// Plain text becomes HTML that shows it, with its paragraphs and line breaks. Markup that is pathological (deeper
+    /// than 256, growing beyond four times itself and 2 KiB, with 60,000 elements, or more than 256 attributes in a tag) is
+    /// shown as its text, and so is all markup once the budget of the document is spent.
     pub fn html(&self, markup: &Markup, base: Option<&Url>) -> CleanHtml {
-        if let Some(left) = Some(self.room.get()).filter(|room| *room > 0) {
-            let cleaned = html(markup, base);
-            self.room.set(left.saturating_sub(cleaned.as_str().len()));
-            return cleaned;
-        }
-        html(&Markup::Text(text(markup.as_str(), MAX_HTML_BYTES)), base)
+        let html = match markup {
+            Markup::Text(text) => paragraphs(cut(text)),
+            Markup::Html(html) if html.len() > MAX_HTML_BYTES => paragraphs(&text(cut(html), usize::MAX)),
+            Markup::Html(html) if !html.contains(['<', '&']) => escaped(html.trim()),
+            Markup::Html(html) => self.tree(html, base).unwrap_or_else(|| paragraphs(&text(html, usize::MAX))),
+        };
+        CleanHtml::from_cleaner(html)
     }
+
+    /// What the cleaner makes of the tree; `None` where that is too large or too dear.
+    fn tree(&self, html: &str, base: Option<&Url>) -> Option<String> {
+        if self.budget.is_spent() {
+            return None;
+        }
+        let Rewritten::Html { html: rewritten, tags } = rewrite::rewrite(html) else { return None };
+        if !meter::is_tame(&rewritten, tags, &self.budget) {
+            return None;
+        }
+        let base = base.filter(|base| tags.saturating_mul(base.as_str().len()) <= MAX_ADDRESS_GROWTH_BYTES);
+        let address_growth = base.map_or(0, |base| tags.saturating_mul(base.as_str().len()));
+        let clean = sanitise(&rewritten, base);
+        // The meter knows nothing of addresses and references. What turns out too large has been made all the same.
+        self.budget.spend(clean.len().saturating_sub(html.len()));
+        // Small texts pass the meter unseen; each link gets 26 bytes of its own.
+        let most = meter::most_bytes(rewritten.len()).saturating_add(tags.saturating_mul(26) + address_growth);
+        (clean.len() <= most || rewritten.len() > SMALL_BYTES).then_some(clean)
+    }
+}
+
+/// Makes a text construct safe that stands alone; in and out as with [`Cleaner::html`].
+pub fn html(markup: &Markup, base: Option<&Url>) -> CleanHtml {
+    Cleaner::new(markup.as_str().len()).html(markup, base)
 }
 
 /// The text of HTML, on one line, at most so many characters: for titles and for searching.
@@ -273,16 +298,16 @@ const ATTRIBUTES: [&str; 48] = [
     "xml:lang",
 ];
 
-/// Attributes that hold an address, by element.
+/// Attributes that hold an address or belong to one, by element.
 const ADDRESSES: [(&str, &[&str]); 9] = [
     ("a", &["href"]),
     ("audio", &["src"]),
     ("blockquote", &["cite"]),
     ("del", &["cite"]),
-    ("img", &["src"]),
+    ("img", &["sizes", "src", "srcset"]),
     ("ins", &["cite"]),
     ("q", &["cite"]),
-    ("source", &["src"]),
+    ("source", &["media", "sizes", "src", "srcset"]),
     ("video", &["poster", "src"]),
 ];
 
@@ -301,6 +326,7 @@ fn builder() -> Builder<'static> {
         .generic_attributes(ATTRIBUTES.into_iter().collect())
         .url_schemes(["http", "https", "mailto"].into_iter().collect())
         .link_rel(Some("noopener noreferrer"))
+        .attribute_filter(other_address)
         .strip_comments(true);
     builder
 }
@@ -308,9 +334,15 @@ fn builder() -> Builder<'static> {
 thread_local! {
     /// A builder is dear to make and holds the base of relative addresses, so each thread keeps one.
     static BUILDER: RefCell<Builder<'static>> = RefCell::new(builder());
+    /// The base for addresses that `ammonia` does not know as such.
+    static BASE: RefCell<Option<Url>> = const { RefCell::new(None) };
+    /// What the candidates for images of one text may still take, in bytes: each may be a comma made into a whole address.
+    static CANDIDATES_LEFT: Cell<usize> = const { Cell::new(0) };
 }
 
 fn sanitise(html: &str, base: Option<&Url>) -> String {
+    BASE.set(base.cloned());
+    CANDIDATES_LEFT.set(MAX_CANDIDATES_BYTES);
     BUILDER.with_borrow_mut(|builder| {
         builder.url_relative(match base {
             Some(base) => UrlRelative::RewriteWithBase(base.clone()),
@@ -323,4 +355,55 @@ fn sanitise(html: &str, base: Option<&Url>) -> String {
         clean.drain(..leading);
         clean
     })
+}
+
+/// Judges the addresses that `ammonia` takes for plain values: absolute ones with a scheme that may be shown stay.
+fn other_address<'a>(_: &str, attribute: &str, value: &'a str) -> Option<Cow<'a, str>> {
+    match attribute {
+        "cite" => BASE.with_borrow(|base| absolute(value, base.as_ref())).map(|url| Cow::Owned(url.into())),
+        "srcset" => {
+            let candidates = BASE.with_borrow(|base| candidates(value, base.as_ref()));
+            let left = CANDIDATES_LEFT.get().checked_sub(candidates.len());
+            CANDIDATES_LEFT.set(left.unwrap_or(0));
+            Some(candidates).filter(|all| !all.is_empty() && left.is_some()).map(Cow::Owned)
+        }
+        _ => Some(Cow::Borrowed(value)),
+    }
+}
+
+fn absolute(address: &str, base: Option<&Url>) -> Option<Url> {
+    let url = Url::options().base_url(base).parse(address).ok()?;
+    matches!(url.scheme(), "http" | "https").then_some(url)
+}
+
+/// The images that a `srcset` offers (HTML, section 4.8.4.2.1), with absolute addresses.
+fn candidates(srcset: &str, base: Option<&Url>) -> String {
+    let mut out = String::new();
+    let mut rest = srcset;
+    loop {
+        rest = rest.trim_start_matches(|c: char| c.is_ascii_whitespace() || c == ',');
+        if rest.is_empty() || out.len() > MAX_SRCSET_BYTES {
+            return out;
+        }
+        let (address, after) = rest.split_at(rest.find(|c: char| c.is_ascii_whitespace()).unwrap_or(rest.len()));
+        // Only a comma at the end of an address ends it: others are part of it.
+        let ended = address.trim_end_matches(',');
+        let (descriptor, after) =
+            if ended.len() < address.len() { ("", after) } else { after.split_once(',').unwrap_or((after, "")) };
+        rest = after;
+        let descriptor = descriptor.trim();
+        if let Some(url) = absolute(ended, base)
+            && descriptor.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'w' | b'h' | b'x' | b' '))
+        {
+            if !out.is_empty() {
+                out.push_str(", ");
+            }
+            // A comma at either end would be taken for one between addresses.
+            out.push_str(&url.as_str().replace(',', "%2C"));
+            if !descriptor.is_empty() {
+                out.push(' ');
+                out.push_str(descriptor);
+            }
+        }
+    }
 }

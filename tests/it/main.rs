@@ -8,6 +8,7 @@ mod harness;
 #[allow(dead_code, reason = "the example uses the rest")]
 mod village;
 
+mod cleaning;
 mod command_line;
 mod config;
 mod crash;

@@ -16,26 +16,73 @@ const MAX_DEPTH: usize = 256;
 /// How much larger than the HTML its tree may be, both in bytes as they would be written out…
 const MAX_GROWTH: usize = 4;
 /// …beside what any text may have.
-const FREE_BYTES: usize = 64 << 10;
+const FREE_BYTES: usize = 2 << 10;
 /// Most elements; in the cleaner's tree each takes some 300 bytes.
 const MAX_ELEMENTS: usize = 60_000;
-/// Below so many bytes in the worst possible case nobody needs to look.
-const HARMLESS_BYTES: usize = 512 << 10;
-/// Start tags that cannot nest deeper than allowed, whatever they are.
+/// Below so much work in the worst possible case nobody needs to look.
+const HARMLESS_WORK: usize = 1 << 20;
+/// Longest text that may be harmless: the cleaner remembers each fault of a longer one.
+const HARMLESS_BYTES: usize = 256 << 10;
+/// Tags that cannot nest deeper than allowed, whatever they are.
 const HARMLESS_TAGS: usize = 200;
 /// How much is parsed between two looks at the meter, in bytes.
 const STEP_BYTES: usize = 256;
 
-/// Whether HTML with so many start tags can be made into a tree within the limits.
-pub(super) fn is_tame(html: &str, start_tags: usize) -> bool {
-    // At worst half of the tags are formatting that is repeated in the other half.
-    let worst = html.len().saturating_mul(start_tags) / 4;
-    if start_tags <= HARMLESS_TAGS && worst <= HARMLESS_BYTES {
-        return true;
+/// Work that an element makes beside its bytes. All work is counted in the bytes of text that would make as much.
+const ELEMENT_WORK: usize = 48;
+/// How many siblings are looked at for the work of a byte.
+const SIBLINGS_OF_A_BYTE: usize = 8;
+/// What a fault takes in the cleaner's list of them, in bytes, less what is forgiven to people.
+const FAULT_BYTES: usize = 8;
+
+/// What all texts of one document may still cost together, in bytes of text that would make as much work.
+#[derive(Debug)]
+pub(super) struct Budget {
+    /// For texts that were measured or cleaned.
+    work: Cell<usize>,
+    /// For the worst possible cases of texts that nobody looked at.
+    unseen: Cell<usize>,
+}
+
+impl Budget {
+    pub(super) fn new(work: usize, unseen: usize) -> Self {
+        Self { work: Cell::new(work), unseen: Cell::new(unseen) }
     }
-    let limit = html.len().saturating_mul(MAX_GROWTH).saturating_add(FREE_BYTES);
+
+    /// Whether nothing is left.
+    pub(super) fn is_spent(&self) -> bool {
+        self.work.get() == 0
+    }
+
+    /// Takes work off; whether there was enough.
+    pub(super) fn spend(&self, work: usize) -> bool {
+        take(&self.work, work)
+    }
+}
+
+fn take(left: &Cell<usize>, wanted: usize) -> bool {
+    let rest = left.get().checked_sub(wanted);
+    left.set(rest.unwrap_or(0));
+    rest.is_some()
+}
+
+/// How large HTML of so many bytes may become.
+pub(super) fn most_bytes(html_bytes: usize) -> usize {
+    html_bytes.saturating_mul(MAX_GROWTH).saturating_add(FREE_BYTES)
+}
+
+/// Whether HTML with so many tags that may open an element can be made into a tree within the limits and the budget.
+pub(super) fn is_tame(html: &str, tags: usize, budget: &Budget) -> bool {
+    // At worst half of the tags are formatting that is repeated in the other half.
+    let worst = html.len().saturating_add(ELEMENT_WORK.saturating_mul(tags)).saturating_mul(tags) / 4;
+    let harmless = tags <= HARMLESS_TAGS && worst <= HARMLESS_WORK && html.len() <= HARMLESS_BYTES;
+    if harmless && budget.unseen.get() >= worst {
+        take(&budget.unseen, worst);
+        return budget.spend(html.len() + ELEMENT_WORK * tags);
+    }
     let name = QualName::new(None, ns!(html), local_name!("div"));
-    let mut parser = parse_fragment(Meter::new(limit), ParseOpts::default(), name, Vec::new(), false);
+    let meter = Meter::new(most_bytes(html.len()), budget);
+    let mut parser = parse_fragment(meter, ParseOpts::default(), name, Vec::new(), false);
     let mut rest = html;
     while !rest.is_empty() {
         let end = rest.floor_char_boundary(STEP_BYTES).max(rest.chars().next().map_or(1, char::len_utf8));
@@ -58,10 +105,11 @@ struct Node {
 }
 
 /// A tree that is only measured.
-struct Meter {
+struct Meter<'a> {
     nodes: RefCell<Vec<Node>>,
     bytes: Cell<usize>,
     limit: usize,
+    budget: &'a Budget,
     exceeded: Cell<bool>,
 }
 
@@ -79,13 +127,21 @@ impl ElemName for Name {
     }
 }
 
-impl Meter {
-    fn new(limit: usize) -> Self {
+impl<'a> Meter<'a> {
+    fn new(limit: usize, budget: &'a Budget) -> Self {
         let document = Node { name: None, parent: None, children: Vec::new(), bytes: 0 };
-        Self { nodes: RefCell::new(vec![document]), bytes: Cell::new(0), limit, exceeded: Cell::new(false) }
+        Self { nodes: RefCell::new(vec![document]), bytes: Cell::new(0), limit, budget, exceeded: Cell::new(false) }
+    }
+
+    /// Counts what costs time and no memory.
+    fn work(&self, work: usize) {
+        if !self.budget.spend(work) {
+            self.exceeded.set(true);
+        }
     }
 
     fn count(&self, bytes: usize) {
+        self.work(bytes);
         self.bytes.set(self.bytes.get().saturating_add(bytes));
         if self.bytes.get() > self.limit {
             self.exceeded.set(true);
@@ -94,12 +150,23 @@ impl Meter {
 
     fn add(&self, name: Option<QualName>, bytes: usize) -> usize {
         self.count(bytes);
+        self.work(ELEMENT_WORK);
         let mut nodes = self.nodes.borrow_mut();
         nodes.push(Node { name, parent: None, children: Vec::new(), bytes });
         if nodes.len() > MAX_ELEMENTS {
             self.exceeded.set(true);
         }
         nodes.len() - 1
+    }
+
+    /// Looks for a node among its siblings, as the cleaner's tree does: from the first on. Returns the parent.
+    fn find_among_siblings(&self, node: usize) -> Option<usize> {
+        let nodes = self.nodes.borrow();
+        let parent = nodes.get(node)?.parent?;
+        let siblings = nodes.get(parent)?.children.len();
+        drop(nodes);
+        self.work(siblings / SIBLINGS_OF_A_BYTE);
+        Some(parent)
     }
 
     fn detach(&self, node: usize) {
@@ -140,31 +207,30 @@ impl Meter {
     }
 }
 
-impl Meter {
-    /// The cleaner's tree looks for the place of what does not belong into a table among all children of its parent.
-    fn count_search(&self, parent: usize) {
-        let children = self.nodes.borrow().get(parent).map_or(0, |parent| parent.children.len());
-        self.count(children / 64);
-    }
-}
-
-impl TreeSink for Meter {
+impl TreeSink for Meter<'_> {
     type Handle = usize;
     type Output = bool;
-    type ElemName<'a> = Name;
+    type ElemName<'n>
+        = Name
+    where
+        Self: 'n;
 
     /// Whether the tree stayed within the limits.
     fn finish(self) -> bool {
         !self.exceeded.get()
     }
 
-    fn parse_error(&self, _: Cow<'static, str>) {}
+    fn parse_error(&self, _: Cow<'static, str>) {
+        self.count(FAULT_BYTES);
+    }
 
     fn get_document(&self) -> usize {
         0
     }
 
-    fn elem_name<'a>(&'a self, target: &'a usize) -> Name {
+    fn elem_name<'n>(&'n self, target: &'n usize) -> Name {
+        // Each tag may ask for the names of all open elements.
+        self.work(1);
         let nodes = self.nodes.borrow();
         let name = nodes.get(*target).and_then(|node| node.name.clone());
         Name(name.unwrap_or_else(|| QualName::new(None, ns!(html), local_name!(""))))
@@ -189,8 +255,7 @@ impl TreeSink for Meter {
     }
 
     fn append_based_on_parent_node(&self, element: &usize, previous: &usize, child: NodeOrText<usize>) {
-        let parent = self.nodes.borrow().get(*element).and_then(|node| node.parent);
-        self.count_search(parent.unwrap_or(*previous));
+        let parent = self.find_among_siblings(*element);
         self.attach(parent.unwrap_or(*previous), child);
     }
 
@@ -207,14 +272,14 @@ impl TreeSink for Meter {
     fn set_quirks_mode(&self, _: QuirksMode) {}
 
     fn append_before_sibling(&self, sibling: &usize, child: NodeOrText<usize>) {
-        let parent = self.nodes.borrow().get(*sibling).and_then(|node| node.parent);
-        self.count_search(parent.unwrap_or(0));
+        let parent = self.find_among_siblings(*sibling);
         self.attach(parent.unwrap_or(0), child);
     }
 
     fn add_attrs_if_missing(&self, _: &usize, _: Vec<Attribute>) {}
 
     fn remove_from_parent(&self, target: &usize) {
+        self.find_among_siblings(*target);
         self.detach(*target);
     }
 
@@ -242,7 +307,8 @@ mod tests {
 
     fn check(html: &str, tame: bool) {
         let shown: String = html.chars().take(60).collect();
-        assert_eq!(is_tame(html, html.matches('<').count()), tame, "{shown}");
+        let budget = Budget::new(usize::MAX, usize::MAX);
+        assert_eq!(is_tame(html, html.matches('<').count(), &budget), tame, "{shown}");
     }
 
     fn numbered(times: usize, unit: &str) -> String {
@@ -263,5 +329,17 @@ mod tests {
         check(&"<div>".repeat(100_000), false);
         check(&numbered(6000, "<i title=#><p>"), false);
         check(&numbered(6000, "<b #>"), false);
+    }
+
+    #[test]
+    fn what_the_budget_does_not_hold_is_looked_at_or_refused() {
+        let small: String = numbered(60, "<i title=#><p>x");
+        let none_unseen = Budget::new(1 << 20, 0);
+        assert!(is_tame(&small, 120, &Budget::new(1 << 20, 1 << 20)));
+        assert!(!is_tame(&small, 120, &none_unseen), "growth beyond the limit shows once somebody looks");
+        // What a table cannot hold is put before it, and its place is looked for anew each time.
+        let pushed_out = format!("<table>{}", "<br>".repeat(20_000));
+        assert!(!is_tame(&pushed_out, 20_001, &Budget::new(8 << 20, 0)));
+        assert!(is_tame(&"<br>".repeat(20_000), 20_000, &Budget::new(8 << 20, 0)));
     }
 }

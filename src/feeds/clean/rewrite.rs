@@ -1,4 +1,4 @@
-//! Rewriting before cleaning: frames to links, trackers away, XHTML's short tags spelt out.
+//! Rewriting before cleaning: frames to links, late images shown, trackers away, XHTML's short tags spelt out.
 //!
 //! Works on tags one by one and judges nothing: whatever comes out of here is still hostile and goes through the cleaner.
 
@@ -14,36 +14,39 @@ pub(super) enum Rewritten<'a> {
     Html {
         /// The HTML.
         html: Cow<'a, str>,
-        /// How many start tags it has, at most.
-        start_tags: usize,
+        /// How many tags it has that may open an element: start tags, and end tags that parsers open one for.
+        tags: usize,
     },
     /// A tag has more attributes than anybody means.
     Pathological,
 }
 
-/// Hosts whose pictures only count readers, and the parts of addresses by which others do.
-const TRACKERS: [&str; 12] = [
-    "pixel.wp.com",
-    "stats.wordpress.com",
-    "pixel.quantserve.com",
-    "feeds.feedburner.com/~r/",
-    "feeds.wordpress.com/1.0/",
-    "feedsportal.com",
-    "b.scorecardresearch.com",
-    "google-analytics.com",
-    "doubleclick.net",
-    "ads.pheedo.com",
-    "tracking.feedpress",
-    "medium.com/_/stat",
+/// Where pictures only count readers: a host with those below it, the beginning of the path, and what follows in it.
+const TRACKERS: [(&str, &str, &str); 11] = [
+    ("pixel.wp.com", "", ""),
+    ("stats.wordpress.com", "", ""),
+    ("pixel.quantserve.com", "", ""),
+    ("feeds.feedburner.com", "/~r/", "/~4/"),
+    ("feeds.wordpress.com", "/1.0/", ""),
+    ("feedsportal.com", "", "/mf.gif"),
+    ("b.scorecardresearch.com", "", ""),
+    ("google-analytics.com", "", ""),
+    ("ads.pheedo.com", "", ""),
+    ("tracking.feedpress.it", "", ""),
+    ("medium.com", "/_/stat", ""),
 ];
+
+/// Where pages keep the address of an image until a script shows it.
+const LATE_SOURCES: [&str; 4] = ["data-src", "data-original", "data-lazy-src", "data-orig-src"];
 
 /// Rewrites HTML; borrows where nothing had to change.
 pub(super) fn rewrite(html: &str) -> Rewritten<'_> {
     let mut out: Option<String> = None;
     let mut done = 0;
     let mut at = 0;
-    let mut start_tags = 0;
+    let mut tags = 0;
     let mut after_break = false;
+    let mut seen = Seen::default();
     for piece in Pieces::new(html) {
         let (raw, replacement) = match piece {
             Piece::Text(raw) => {
@@ -53,17 +56,19 @@ pub(super) fn rewrite(html: &str) -> Rewritten<'_> {
             }
             Piece::Hidden(raw) => (raw, Some(Cow::Borrowed(""))),
             Piece::Open { name, rest, raw } => {
-                start_tags += 1;
+                tags += 1;
                 if has_too_many_attributes(rest) {
                     return Rewritten::Pathological;
                 }
                 after_break = name.eq_ignore_ascii_case("br");
-                (raw, open(name, rest))
+                (raw, open(name, rest, &mut seen))
             }
             Piece::Close { name, raw } => {
-                // Parsers of HTML read `</br>` as another line break.
+                // Parsers of HTML make an element of `</p>` where none is open, and read `</br>` as another line break.
+                tags += usize::from(["p", "br"].iter().any(|own| name.eq_ignore_ascii_case(own)));
                 let twice = after_break && name.eq_ignore_ascii_case("br");
                 after_break = false;
+                seen.in_noscript &= !name.eq_ignore_ascii_case("noscript");
                 let gone = twice || name.eq_ignore_ascii_case("noscript");
                 (raw, gone.then_some(Cow::Borrowed("")))
             }
@@ -83,7 +88,7 @@ pub(super) fn rewrite(html: &str) -> Rewritten<'_> {
         }
         None => Cow::Borrowed(html),
     };
-    Rewritten::Html { html, start_tags }
+    Rewritten::Html { html, tags }
 }
 
 /// Whether a tag may have more than [`MAX_ATTRIBUTES`]: the cleaner compares each with all before it.
@@ -91,26 +96,84 @@ fn has_too_many_attributes(rest: &str) -> bool {
     rest.len() > 2 * MAX_ATTRIBUTES && Attributes::new(rest).count() >= MAX_ATTRIBUTES
 }
 
+/// What was seen so far, as far as it bears on what follows.
+#[derive(Default)]
+struct Seen<'a> {
+    /// Whether a `noscript` is open.
+    in_noscript: bool,
+    /// The address of the last image.
+    image: Option<&'a str>,
+    /// The last address that became a link.
+    linked: Option<&'a str>,
+}
+
 /// What stands for a start tag, where it is not itself.
-fn open(name: &str, rest: &str) -> Option<Cow<'static, str>> {
+fn open<'a>(name: &str, rest: &'a str, seen: &mut Seen<'a>) -> Option<Cow<'static, str>> {
     let is = |known: &str| name.eq_ignore_ascii_case(known);
     if is("img") {
-        return is_tracker(&Attributes::new(rest)).then_some(Cow::Borrowed(""));
+        return image(rest, seen);
     }
     if is("noscript") {
         // Nothing here runs scripts, so what is meant for readers without them is meant for ours.
+        seen.in_noscript = true;
         return Some(Cow::Borrowed(""));
     }
-    if is("iframe") {
+    let frames = ["iframe", "embed", "object", "param"];
+    if frames.iter().any(|frame| is(frame)) {
         let attributes = Attributes::new(rest);
-        let source = attributes.value("src").or_else(|| attributes.value("data-src"));
-        return Some(source.map_or(Cow::Borrowed(""), |source| link(source).into()));
+        let value = |name: &str| attributes.value(name).filter(|value| !value.trim().is_empty());
+        let source = match name.len() {
+            6 if is("object") => value("data"),
+            5 if is("param") => value("value")
+                .filter(|_| value("name").is_some_and(|n| ["movie", "src"].iter().any(|m| n.eq_ignore_ascii_case(m)))),
+            _ => value("src").or_else(|| value("data-src")),
+        };
+        // The same film stands in an object, in its parameters and in what is embedded into it.
+        let source = source.filter(|source| seen.linked != Some(source));
+        seen.linked = source.or(seen.linked);
+        return Some(source.map_or(Cow::Borrowed(""), |source| link(source, value("title")).into()));
     }
     if rest.ends_with('/') && is_never_empty(name) {
         let rest = rest.trim_end_matches('/');
         return Some(format!("<{name}{rest}></{name}>").into());
     }
     None
+}
+
+/// What stands for an image: nothing for one that only counts readers or shows nothing, and one that waits for a script
+/// gets its address.
+fn image<'a>(rest: &'a str, seen: &mut Seen<'a>) -> Option<Cow<'static, str>> {
+    let attributes = Attributes::new(rest);
+    let value = |name: &str| attributes.value(name).map(str::trim).filter(|value| !value.is_empty());
+    let source = value("src");
+    if source.is_none_or(is_placeholder) || is_tiny(&attributes) {
+        let late = LATE_SOURCES.into_iter().find_map(value).filter(|late| !is_placeholder(late));
+        let late_set = value("data-srcset").or_else(|| value("data-lazy-srcset"));
+        if late.is_some() || late_set.is_some() {
+            seen.image = late;
+            // Of attributes with the same name the first counts.
+            let quoted = |value: &str| value.replace(['"', '<', '>'], "");
+            let source = late.map(|late| format!(" src=\"{}\"", quoted(late))).unwrap_or_default();
+            let set = late_set.map(|set| format!(" srcset=\"{}\"", quoted(set))).unwrap_or_default();
+            return Some(format!("<img{source}{set} {}>", rest.trim_end_matches('/')).into());
+        }
+    }
+    let repeated = seen.in_noscript && source.is_some() && source == seen.image;
+    let shows_nothing =
+        source.is_none_or(|source| source.starts_with("data:")) && value("srcset").is_none() && value("alt").is_none();
+    if repeated || shows_nothing || is_tiny(&attributes) || source.is_some_and(is_tracker) {
+        return Some(Cow::Borrowed(""));
+    }
+    seen.image = source;
+    None
+}
+
+/// Whether an address is one of those that pages show until a script knows better.
+fn is_placeholder(source: &str) -> bool {
+    let path = source.split(['?', '#']).next().unwrap_or(source);
+    let file = path.rsplit('/').next().unwrap_or(path);
+    source.starts_with("data:")
+        || ["blank.gif", "spacer.gif", "pixel.gif", "transparent.gif", "1x1.gif"].contains(&file)
 }
 
 /// Elements that HTML never closes by a slash, though XHTML may.
@@ -147,33 +210,66 @@ fn is_never_empty(name: &str) -> bool {
     NAMES.iter().any(|known| name.eq_ignore_ascii_case(known))
 }
 
-/// A link in the place of a frame; `source` is a raw attribute value, which goes on to be cleaned.
-fn link(source: &str) -> String {
+/// A link in the place of a frame; `source` and `title` are raw attribute values, which go on to be cleaned.
+fn link(source: &str, title: Option<&str>) -> String {
     let source = source.trim().replace(['"', '<', '>'], "");
-    if source.is_empty() || source.starts_with("about:") {
+    let address = if source.starts_with("//") { format!("https:{source}") } else { source };
+    let scheme = address.split_once(':').map(|(scheme, _)| scheme).filter(|scheme| !scheme.contains(['/', '?', '#']));
+    if address.is_empty() || scheme.is_some_and(|scheme| !["http", "https"].contains(&scheme)) {
         return String::new();
     }
-    let address = if source.starts_with("//") { format!("https:{source}") } else { source };
-    let shown = address.split_once("://").map_or(address.as_str(), |(_, rest)| rest);
-    let shown = shown.split(['?', '#']).next().unwrap_or(shown);
+    let address = film_page(&address).unwrap_or(address);
     let mut link = format!("<a href=\"{address}\">");
-    push_escaped(shown, &mut link);
+    if let Some(title) = title {
+        link.push_str(&title.replace('<', "&lt;"));
+    } else {
+        let shown = address.split_once("://").map_or(address.as_str(), |(_, rest)| rest);
+        // The number of a film stands behind the question mark.
+        let shown = if shown.contains("/watch?v=") { shown } else { shown.split(['?', '#']).next().unwrap_or(shown) };
+        push_escaped(shown, &mut link);
+    }
     link.push_str("</a>");
     link
 }
 
-fn is_tracker(attributes: &Attributes<'_>) -> bool {
+/// The page that shows the film of a player.
+fn film_page(player: &str) -> Option<String> {
+    let (_, rest) = player.split_once("://")?;
+    let (host, path) = rest.split_once('/')?;
+    let number = |prefix: &str| {
+        let number = path.strip_prefix(prefix)?.split(['?', '#', '/', '&']).next()?;
+        let plain = number.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));
+        (plain && !number.is_empty() && number != "videoseries").then_some(number)
+    };
+    match host.trim_start_matches("www.") {
+        "youtube.com" | "youtube-nocookie.com" => {
+            number("embed/").or_else(|| number("v/")).map(|film| format!("https://www.youtube.com/watch?v={film}"))
+        }
+        "player.vimeo.com" => number("video/").map(|film| format!("https://vimeo.com/{film}")),
+        _ => None,
+    }
+}
+
+fn is_tracker(source: &str) -> bool {
+    let rest = source.split_once("//").map_or("", |(_, rest)| rest);
+    let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    TRACKERS.iter().any(|(tracker, start, part)| {
+        let below = host.strip_suffix(tracker).is_some_and(|sub| sub.is_empty() || sub.ends_with('.'));
+        below && path.starts_with(start) && path.contains(part)
+    })
+}
+
+/// Whether an image is not meant to be seen.
+fn is_tiny(attributes: &Attributes<'_>) -> bool {
     let tiny =
         |name: &str| attributes.value(name).is_some_and(|size| matches!(size.trim().trim_end_matches("px"), "0" | "1"));
     if tiny("width") && tiny("height") {
         return true;
     }
-    let hidden = attributes.value("style").is_some_and(|style| {
+    attributes.value("style").is_some_and(|style| {
         let style: String = style.chars().filter(|c| !c.is_whitespace()).collect::<String>().to_ascii_lowercase();
         style.contains("display:none") || style.contains("visibility:hidden") || is_tiny_style(&style)
-    });
-    let source = attributes.value("src").unwrap_or_default();
-    hidden || TRACKERS.iter().any(|tracker| source.contains(tracker))
+    })
 }
 
 fn is_tiny_style(style: &str) -> bool {

@@ -3,6 +3,7 @@
 //! Linear in its input and without a tree, so that it may be used on anything. Its result is text, never HTML.
 
 use super::pieces::{Piece, Pieces};
+use crate::feeds::parse::attributes::Attributes;
 use crate::feeds::parse::entities::{OwnEntities, decode};
 
 /// Elements that stand on lines of their own: words on both sides of them are two words.
@@ -67,7 +68,13 @@ fn is_one_of(name: &str, names: &[&str]) -> bool {
 pub(in crate::feeds) fn is_known_element(name: &str) -> bool {
     is_one_of(name, &INLINES)
         || is_one_of(name, &BLOCKS)
-        || is_one_of(name, &["thead", "tfoot", "svg", "math", "video"])
+        || is_one_of(
+            name,
+            &[
+                "thead", "tfoot", "svg", "math", "video", "time", "picture", "nobr", "rb", "rtc", "legend", "fieldset",
+                "title", "applet", "frame", "frameset",
+            ],
+        )
 }
 
 /// Text with white space folded, at most so many characters.
@@ -82,6 +89,10 @@ impl Folded {
         for c in text.chars() {
             if c.is_whitespace() || c.is_control() {
                 self.space = true;
+                continue;
+            }
+            // What turns the direction of writing would turn everything that follows the text, too.
+            if matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}') {
                 continue;
             }
             let needed = 1 + usize::from(self.space && !self.out.is_empty());
@@ -100,7 +111,7 @@ impl Folded {
 }
 
 /// The text of HTML with white space folded, at most so many characters. With `keep_strangers`, tags that HTML does not
-/// know are text, as in `Vec<T>`.
+/// know are text, as in `Vec<T>`, and images speak by their descriptions.
 pub(in crate::feeds) fn plain(html: &str, max_chars: usize, keep_strangers: bool) -> String {
     let mut folded =
         Folded { out: String::with_capacity(html.len().min(max_chars)), space: false, chars_left: max_chars };
@@ -108,6 +119,9 @@ pub(in crate::feeds) fn plain(html: &str, max_chars: usize, keep_strangers: bool
     for piece in Pieces::new(html) {
         match piece {
             Piece::Text(text) => folded.push(&decode(text, &own)),
+            Piece::Open { name, rest, .. } if keep_strangers && name.eq_ignore_ascii_case("img") => {
+                folded.push(&decode(Attributes::new(rest).value("alt").unwrap_or_default(), &own));
+            }
             Piece::Open { name, raw, .. } | Piece::Close { name, raw } => {
                 if is_one_of(name, &BLOCKS) {
                     folded.space = true;
@@ -147,5 +161,7 @@ mod tests {
         }
         assert_eq!(plain("<p>one two three", 7, false), "one two");
         assert_eq!(plain("if a<b> c</b>", 99, true), "if a c");
+        assert_eq!(plain("<img src=x alt='A &amp; B'> in Vec<T>", 99, true), "A & B in Vec<T>");
+        assert_eq!(plain("a\u{202e}b\u{a0}c", 99, true), "ab c");
     }
 }
