@@ -18,7 +18,59 @@ pub(super) fn read(text: &str) -> Option<Timestamp> {
     if text.is_empty() || text.len() > MAX_DATE_BYTES {
         return None;
     }
-    iso(text).or_else(|| free(text))
+    if let Some(plain) = of_east_asia(text) {
+        return read(&plain);
+    }
+    iso(text).or_else(|| truncated(text)).or_else(|| free(text))
+}
+
+/// A date of Korea, Japan or China in ISO's words: `2004년 05월 28일 오후 1:31:15`, `2004年5月28日`. Korean hosts write the
+/// time of Korea without saying so.
+fn of_east_asia(text: &str) -> Option<String> {
+    let korean = |c: char| ('\u{ac00}'..='\u{d7a3}').contains(&c);
+    let marked = text.contains(|c: char| korean(c) || matches!(c, '年' | '午'));
+    if !marked || !text.starts_with(|c: char| c.is_ascii_digit()) {
+        return None;
+    }
+    let afternoon = ["오후", "下午", "午後"].iter().any(|half| text.contains(half));
+    let morning = ["오전", "上午", "午前"].iter().any(|half| text.contains(half));
+    let half = if afternoon {
+        " pm"
+    } else if morning {
+        " am"
+    } else {
+        ""
+    };
+    let mut plain = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '년' | '年' | '월' | '月' => plain.push('-'),
+            '시' | '時' | '时' | '분' | '分' => plain.push(':'),
+            '일' | '日' => plain.push(' '),
+            c if c.is_ascii() => plain.push(c),
+            _ => {}
+        }
+    }
+    let plain = plain.replace("- ", "-");
+    let plain = plain.trim_matches([' ', ':', '-']);
+    let zone = if text.contains(korean) && !plain.contains('+') { " +0900" } else { "" };
+    let timed = plain.contains(':');
+    Some(if timed { format!("{plain}{half}{zone}") } else { plain.to_owned() })
+}
+
+/// Dates without a century, as ISO 8601 once allowed: `-0312`, `-03-12`, `031231`, `03335`.
+fn truncated(text: &str) -> Option<Timestamp> {
+    let digits: String = text.chars().filter(char::is_ascii_digit).collect();
+    let mut scan = Scan(&digits);
+    let year = i32::try_from(full_year(scan.digits(2, 2)?, 2)).ok()?;
+    let shape: String = text.chars().map(|c| if c.is_ascii_digit() { '9' } else { c }).collect();
+    let date = match shape.as_str() {
+        "-9999" | "-99-99" => NaiveDate::from_ymd_opt(year, scan.digits(2, 2)?, 1)?,
+        "999999" => NaiveDate::from_ymd_opt(year, scan.digits(2, 2)?, scan.digits(2, 2)?)?,
+        "99999" => NaiveDate::from_yo_opt(year, scan.digits(3, 3)?)?,
+        _ => return None,
+    };
+    Moment::at(date).timestamp()
 }
 
 /// A date and a time of day, not yet known to exist.
@@ -100,7 +152,12 @@ fn iso(text: &str) -> Option<Timestamp> {
         NaiveDate::from_isoywd_opt(year, week, weekday(day)?)?
     } else if dashed {
         let digits = scan.0.bytes().take_while(u8::is_ascii_digit).count();
-        if digits == 3 {
+        if digits == 3 && scan.0.as_bytes().get(3) == Some(&b'-') {
+            // A month with a zero too many.
+            let month = scan.digits(3, 3)?;
+            scan.skip(&['-']);
+            NaiveDate::from_ymd_opt(year, month, scan.digits(1, 2)?)?
+        } else if digits == 3 {
             NaiveDate::from_yo_opt(year, scan.digits(3, 3)?)?
         } else if digits == 0 {
             // `2004-july-13`
@@ -137,7 +194,6 @@ fn iso(text: &str) -> Option<Timestamp> {
         return moment.timestamp();
     }
     scan.0 = scan.0.strip_prefix(['T', 't']).unwrap_or(scan.0).trim_start_matches([' ', ',', '\t', '\u{a0}']);
-    // Korean hosts put half of a day's name here.
     scan.0 = scan.0.trim_start_matches(|c: char| !c.is_ascii()).trim_start();
     if scan.0.as_bytes().first().is_some_and(u8::is_ascii_digit) {
         moment = time(&mut scan, moment)?;
@@ -476,6 +532,11 @@ mod tests {
             ("2003-365", "2003-12-31T00:00:00Z"),
             ("2003335", "2003-12-01T00:00:00Z"),
             ("2004-W01-4", "2004-01-01T00:00:00Z"),
+            ("2003-012-31T10:14:55+00:00", "2003-12-31T10:14:55Z"),
+            ("-0312", "2003-12-01T00:00:00Z"),
+            ("-03-12", "2003-12-01T00:00:00Z"),
+            ("031231", "2003-12-31T00:00:00Z"),
+            ("03335", "2003-12-01T00:00:00Z"),
             ("1072986501", "2004-01-01T19:48:21Z"),
             // Other languages.
             ("mar., 05 janv. 2024 10:00:00 +0100", "2024-01-05T09:00:00Z"),
@@ -483,7 +544,11 @@ mod tests {
             ("dom, 07 abr 2024 10:00:00 GMT", "2024-04-07T10:00:00Z"),
             ("Κυρ, 11 Ιούλ 2004 12:00:00 EST", "2004-07-11T17:00:00Z"),
             ("2004-július-13T9:15-05:00", "2004-07-13T14:15:00Z"),
-            ("2004-05-25 오전 11:23:17", "2004-05-25T11:23:17Z"),
+            ("2004-05-25 오전 11:23:17", "2004-05-25T02:23:17Z"),
+            ("2004-05-25 오후 11:23:17", "2004-05-25T14:23:17Z"),
+            ("2004년 05월 28일  01:31:15", "2004-05-27T16:31:15Z"),
+            ("2024年5月28日", "2024-05-28T00:00:00Z"),
+            ("2024年05月28日 下午3:04", "2024-05-28T15:04:00Z"),
             ("Пн, 22 апр 2024 10:00:00 +0300", "2024-04-22T07:00:00Z"),
         ] {
             let found = read(written).map(Timestamp::to_rfc3339);
