@@ -10,6 +10,8 @@ use std::io::Read;
 use chardetng::EncodingDetector;
 use encoding_rs::{Encoding, UTF_8, UTF_16BE, UTF_16LE, WINDOWS_1252};
 
+mod pages;
+
 /// Most bytes that an unannounced gzip or zlib body may unfold to.
 pub const MAX_INFLATED_BYTES: u64 = 8 << 20;
 /// How far into a document its declaration may end, in bytes.
@@ -28,7 +30,8 @@ pub fn decode<'a>(body: &'a [u8], content_type: Option<&str>) -> Cow<'a, str> {
     }
 }
 
-/// The name of the encoding that [`decode`] reads the body in: a WHATWG name, or `UTF-32BE` or `UTF-32LE`.
+/// The name of the encoding that [`decode`] reads the body in: a WHATWG name, `UTF-32BE` or `UTF-32LE`, or the name of an
+/// old code page.
 pub fn encoding_name(body: &[u8], content_type: Option<&str>) -> &'static str {
     match inflate(body) {
         Some(inflated) => to_text(&inflated, content_type).1,
@@ -57,11 +60,19 @@ fn to_text<'a>(body: &'a [u8], content_type: Option<&str>) -> (Cow<'a, str>, &'s
         return (text, name);
     }
     let declared = charset(content_type).or_else(|| declaration(body));
+    let (declared, page) = match declared {
+        Some(Declared::Web(encoding)) => (Some(encoding), None),
+        Some(Declared::Old(page)) => (None, Some(page)),
+        None => (None, None),
+    };
     if let Ok(text) = std::str::from_utf8(body) {
         let escapes = declared.is_some_and(|encoding| encoding == encoding_rs::ISO_2022_JP);
         if !(escapes && body.contains(&0x1b) || is_short_legacy(declared, text)) {
             return (Cow::Borrowed(text), UTF_8.name());
         }
+    }
+    if let Some(page) = page {
+        return (Cow::Owned(page.decode(body)), page.name);
     }
     if let Some(encoding) = declared.filter(|encoding| *encoding != UTF_8) {
         let (text, faults) = encoding.decode_without_bom_handling(body);
@@ -112,8 +123,17 @@ fn utf32(bytes: &[u8], from: fn([u8; 4]) -> u32) -> Cow<'static, str> {
     Cow::Owned(characters.collect())
 }
 
+/// An encoding as it is declared.
+#[derive(Clone, Copy)]
+enum Declared {
+    /// One that browsers know.
+    Web(&'static Encoding),
+    /// One that they do not.
+    Old(&'static pages::Page),
+}
+
 /// The encoding that the media type's `charset` names.
-fn charset(content_type: Option<&str>) -> Option<&'static Encoding> {
+fn charset(content_type: Option<&str>) -> Option<Declared> {
     let parameters = content_type?.split_once(';')?.1;
     let mut named = parameters.split(';').filter_map(|parameter| parameter.split_once('='));
     let (_, value) = named.find(|(name, _)| name.trim().eq_ignore_ascii_case("charset"))?;
@@ -121,7 +141,7 @@ fn charset(content_type: Option<&str>) -> Option<&'static Encoding> {
 }
 
 /// The encoding that the document declares at its beginning, as XML or as HTML does.
-fn declaration(body: &[u8]) -> Option<&'static Encoding> {
+fn declaration(body: &[u8]) -> Option<Declared> {
     let head = &body[..body.len().min(DECLARATION_WITHIN_BYTES)];
     let head: String = head.iter().map(|byte| if byte.is_ascii() { char::from(*byte) } else { '?' }).collect();
     let start = head.find("<?xml");
@@ -142,7 +162,7 @@ fn after<'a>(text: &'a str, name: &str) -> Option<&'a str> {
 }
 
 /// The encoding of that name, also as it is spelt outside of the web's standard.
-fn encoding(name: &str) -> Option<&'static Encoding> {
+fn encoding(name: &str) -> Option<Declared> {
     let name = name.trim_matches(|c: char| c.is_whitespace() || matches!(c, '"' | '\''));
     let dashed = name.to_ascii_lowercase().replace('_', "-");
     let other = match dashed.as_str() {
@@ -152,7 +172,7 @@ fn encoding(name: &str) -> Option<&'static Encoding> {
         | "utf-16be" | "utf-32" | "utf32" | "u32" | "ucs-2" | "unicode" => "utf-8",
         "latin-1" | "latin" | "l1" | "8859" | "iso8859" | "cp819" => "iso-8859-1",
         "cp1250" | "cp1251" | "cp1252" | "cp1253" | "cp1254" | "cp1255" | "cp1256" | "cp1257" | "cp1258" => {
-            return Encoding::for_label(format!("windows-{}", &dashed[2..]).as_bytes());
+            return Encoding::for_label(format!("windows-{}", &dashed[2..]).as_bytes()).map(Declared::Web);
         }
         "936" | "cp936" | "ms936" | "eucgb2312-cn" | "euc-cn" | "euccn" | "gb2312-1980" | "gb2312-80" => "gbk",
         "949" | "cp949" | "ms949" | "uhc" | "ks-c-5601" | "euckr" => "euc-kr",
@@ -160,11 +180,16 @@ fn encoding(name: &str) -> Option<&'static Encoding> {
         "932" | "cp932" | "ms932" | "mskanji" | "ms-kanji" | "sjis" | "s-jis" | "shiftjis" => "shift_jis",
         "eucjp" | "ujis" | "u-jis" => "euc-jp",
         "koi8" => "koi8-r",
+        "ms-cyrl" => "windows-1251",
+        "macroman" | "mac-roman" => "macintosh",
+        "maccyrillic" | "mac-cyrillic" => "x-mac-cyrillic",
         other => other,
     };
     Encoding::for_label_no_replacement(name.as_bytes())
         .filter(|e| e.is_ascii_compatible() || *e == encoding_rs::ISO_2022_JP)
         .or_else(|| Encoding::for_label_no_replacement(other.as_bytes()))
+        .map(Declared::Web)
+        .or_else(|| pages::page(&dashed).map(Declared::Old))
 }
 
 /// Whether a text is valid UTF-8 by accident: declared in an encoding of several bytes, readable in it, and with too few
@@ -236,6 +261,8 @@ mod tests {
             "<?xml version='1.0' encoding='windows-1251'?>Пр",
         );
         check(b"<?xml version='1.0' encoding = 'koi8_r'?>\xf0", None, "<?xml version='1.0' encoding = 'koi8_r'?>П");
+        check(b"<?xml version='1.0' encoding='cp850'?>\x81", None, "<?xml version='1.0' encoding='cp850'?>ü");
+        check(b"<a>\x8a", Some("text/xml; charset=macroman"), "<a>ä");
         check(b"<html><meta charset=iso-8859-2>\xb1", None, "<html><meta charset=iso-8859-2>ą");
     }
 

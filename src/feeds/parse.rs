@@ -35,7 +35,7 @@ mod xml;
 
 /// The version of this parser: it changes whenever the same bytes may give other items. Callers mix it into the hash by
 /// which they know a body again, so that a better parser reads unchanged feeds anew.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// Most elements open at a time; deeper ones are dropped with what is in them.
 pub const MAX_DEPTH: usize = 256;
@@ -47,6 +47,13 @@ pub const MAX_ITEMS: usize = 10_000;
 pub const MAX_DOCUMENT_BYTES: usize = 16 << 20;
 /// Longest title and id of a document kept, in bytes.
 const MAX_TITLE_BYTES: usize = 1024;
+/// Most memory that the items of one document may take, in bytes, more than any honest document needs; further items are
+/// dropped. Without it, what is short in a document and long when it is read would multiply.
+const MAX_KEPT_BYTES: usize = 32 << 20;
+/// Most bytes of addresses that are joined with a base, in one document; further relative addresses are dropped.
+const MAX_JOINED_BYTES: usize = 16 << 20;
+/// Longest name of an element, in bytes; elements with longer ones are not seen.
+const MAX_NAME_BYTES: usize = 256;
 /// Longest `xml:base` that counts, in bytes: each item has one.
 const MAX_BASE_BYTES: usize = 2048;
 /// Longest address kept, in bytes.
@@ -120,6 +127,11 @@ fn bounded(mut document: Document) -> Document {
 
 /// An address made absolute. What is absolute stays byte for byte as written; `None` for what no reader should follow.
 fn absolute(address: &str, base: &Url) -> Option<String> {
+    absolute_if(address, base, || true)
+}
+
+/// As [`absolute`]; a relative address is only joined if it may be.
+fn absolute_if(address: &str, base: &Url, may_join: impl FnOnce() -> bool) -> Option<String> {
     let address = address.trim();
     if address.is_empty() || address.len() > MAX_ADDRESS_BYTES {
         return None;
@@ -135,6 +147,7 @@ fn absolute(address: &str, base: &Url) -> Option<String> {
             None
         }
         Some(_) => Some(address.to_owned()),
+        None if !may_join() => None,
         None => {
             let joined: String = base.join(address).ok()?.into();
             (joined.len() <= MAX_ADDRESS_BYTES).then_some(joined)

@@ -3,8 +3,11 @@
 //!
 //! Pure text to instant: no clock, no local time. Without a zone a time is UTC; without a time, the day's first instant.
 
-use chrono::{Days, NaiveDate};
+use chrono::{Datelike, Days, NaiveDate, TimeDelta};
 
+mod names;
+
+use self::names::{month, zone};
 use crate::model::Timestamp;
 
 /// Longest text that may be a date, in bytes.
@@ -18,7 +21,59 @@ pub(super) fn read(text: &str) -> Option<Timestamp> {
     if text.is_empty() || text.len() > MAX_DATE_BYTES {
         return None;
     }
-    iso(text).or_else(|| free(text))
+    if let Some(plain) = of_east_asia(text) {
+        return read(&plain);
+    }
+    iso(text).or_else(|| truncated(text)).or_else(|| free(text))
+}
+
+/// A date of Korea, Japan or China in ISO's words: `2004년 05월 28일 오후 1:31:15`, `2004年5月28日`. Korean hosts write the
+/// time of Korea without saying so.
+fn of_east_asia(text: &str) -> Option<String> {
+    let korean = |c: char| ('\u{ac00}'..='\u{d7a3}').contains(&c);
+    let marked = text.contains(|c: char| korean(c) || matches!(c, '年' | '午'));
+    if !marked || !text.starts_with(|c: char| c.is_ascii_digit()) {
+        return None;
+    }
+    let afternoon = ["오후", "下午", "午後"].iter().any(|half| text.contains(half));
+    let morning = ["오전", "上午", "午前"].iter().any(|half| text.contains(half));
+    let half = if afternoon {
+        " pm"
+    } else if morning {
+        " am"
+    } else {
+        ""
+    };
+    let mut plain = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '년' | '年' | '월' | '月' => plain.push('-'),
+            '시' | '時' | '时' | '분' | '分' => plain.push(':'),
+            '일' | '日' => plain.push(' '),
+            c if c.is_ascii() => plain.push(c),
+            _ => {}
+        }
+    }
+    let plain = plain.replace("- ", "-");
+    let plain = plain.trim_matches([' ', ':', '-']);
+    let zone = if text.contains(korean) && !plain.contains('+') { " +0900" } else { "" };
+    let timed = plain.contains(':');
+    Some(if timed { format!("{plain}{half}{zone}") } else { plain.to_owned() })
+}
+
+/// Dates without a century, as ISO 8601 once allowed: `-0312`, `-03-12`, `031231`, `03335`.
+fn truncated(text: &str) -> Option<Timestamp> {
+    let digits: String = text.chars().filter(char::is_ascii_digit).collect();
+    let mut scan = Scan(&digits);
+    let year = i32::try_from(full_year(scan.digits(2, 2)?, 2)).ok()?;
+    let shape: String = text.chars().map(|c| if c.is_ascii_digit() { '9' } else { c }).collect();
+    let date = match shape.as_str() {
+        "-9999" | "-99-99" => NaiveDate::from_ymd_opt(year, scan.digits(2, 2)?, 1)?,
+        "999999" => NaiveDate::from_ymd_opt(year, scan.digits(2, 2)?, scan.digits(2, 2)?)?,
+        "99999" => NaiveDate::from_yo_opt(year, scan.digits(3, 3)?)?,
+        _ => return None,
+    };
+    Moment::at(date).timestamp()
 }
 
 /// A date and a time of day, not yet known to exist.
@@ -38,16 +93,18 @@ impl Moment {
     }
 
     fn timestamp(self) -> Option<Timestamp> {
-        // Midnight may be written as the end of a day, and a leap second exists.
-        let (date, hour) = match (self.hour, self.minute, self.second) {
-            (24, 0, 0) => (self.date.checked_add_days(Days::new(1))?, 0),
-            (hour, ..) => (self.date, hour),
+        // The first hour of a day may be written as the last of the one before, and a leap second exists.
+        let (date, hour) = match self.hour {
+            24 => (self.date.checked_add_days(Days::new(1))?, 0),
+            hour => (self.date, hour),
         };
         let time = date.and_hms_milli_opt(hour, self.minute, self.second.min(59), self.millis)?;
         if self.second > 60 || self.offset_minutes.abs() > 24 * 60 {
             return None;
         }
-        Some(Timestamp::from_millis(time.and_utc().timestamp_millis() - i64::from(self.offset_minutes) * 60_000))
+        let utc = time.checked_sub_signed(TimeDelta::minutes(i64::from(self.offset_minutes)))?;
+        // What is written back has four digits for the year (RFC 3339, section 5.6).
+        (1..=9999).contains(&utc.year()).then(|| Timestamp::from_millis(utc.and_utc().timestamp_millis()))
     }
 }
 
@@ -100,7 +157,12 @@ fn iso(text: &str) -> Option<Timestamp> {
         NaiveDate::from_isoywd_opt(year, week, weekday(day)?)?
     } else if dashed {
         let digits = scan.0.bytes().take_while(u8::is_ascii_digit).count();
-        if digits == 3 {
+        if digits == 3 && scan.0.as_bytes().get(3) == Some(&b'-') {
+            // A month with a zero too many.
+            let month = scan.digits(3, 3)?;
+            scan.skip(&['-']);
+            NaiveDate::from_ymd_opt(year, month, scan.digits(1, 2)?)?
+        } else if digits == 3 {
             NaiveDate::from_yo_opt(year, scan.digits(3, 3)?)?
         } else if digits == 0 {
             // `2004-july-13`
@@ -137,7 +199,6 @@ fn iso(text: &str) -> Option<Timestamp> {
         return moment.timestamp();
     }
     scan.0 = scan.0.strip_prefix(['T', 't']).unwrap_or(scan.0).trim_start_matches([' ', ',', '\t', '\u{a0}']);
-    // Korean hosts put half of a day's name here.
     scan.0 = scan.0.trim_start_matches(|c: char| !c.is_ascii()).trim_start();
     if scan.0.as_bytes().first().is_some_and(u8::is_ascii_digit) {
         moment = time(&mut scan, moment)?;
@@ -185,151 +246,6 @@ fn time(scan: &mut Scan, mut moment: Moment) -> Option<Moment> {
     Some(moment)
 }
 
-/// A zone in minutes east of UTC: `Z`, `+0200`, `-03:30`, `GMT+1`, `CEST`; what follows it is a remark.
-fn zone(text: &str) -> Option<i32> {
-    let text = text.trim_start_matches([' ', '(', ',', '\t', '\u{a0}']);
-    if text.is_empty() {
-        return Some(0);
-    }
-    let mut scan = Scan(text);
-    let name = scan.word();
-    if name.eq_ignore_ascii_case("etc") && scan.skip(&['/']) {
-        return zone(scan.0);
-    }
-    let utc = ["gmt", "utc", "ut", "z", ""].iter().any(|utc| name.eq_ignore_ascii_case(utc));
-    let rest = scan.0.trim_start();
-    let sign = match rest.chars().next() {
-        Some('+') => 1,
-        Some('-' | '\u{2212}' | '\u{2013}') => -1,
-        _ => return named_zone(name),
-    };
-    if !utc {
-        return named_zone(name).or(Some(0));
-    }
-    let mut scan = Scan(rest.get(rest.chars().next()?.len_utf8()..)?.trim_start_matches(['+', '-']));
-    let digits = scan.0.bytes().take_while(u8::is_ascii_digit).count();
-    let (hours, minutes) = match digits {
-        1 | 2 => {
-            let hours = scan.digits(1, 2)?;
-            (hours, if scan.skip(&[':', '.']) { scan.digits(1, 2)? } else { 0 })
-        }
-        3 => (scan.digits(1, 1)?, scan.digits(2, 2)?),
-        4.. => (scan.digits(2, 2)?, scan.digits(2, 2)?),
-        0 => return Some(0),
-    };
-    Some(sign * (hours as i32 * 60 + minutes as i32))
-}
-
-/// Zones by name, in minutes east of UTC. Those of RFC 822 first; of names that several countries use, the most common.
-const ZONES: [(&str, i32); 64] = [
-    ("gmt", 0),
-    ("utc", 0),
-    ("ut", 0),
-    ("z", 0),
-    ("est", -300),
-    ("edt", -240),
-    ("cst", -360),
-    ("cdt", -300),
-    ("mst", -420),
-    ("mdt", -360),
-    ("pst", -480),
-    ("pdt", -420),
-    ("et", -300),
-    ("ct", -360),
-    ("mt", -420),
-    ("pt", -480),
-    ("at", -240),
-    ("ast", -240),
-    ("adt", -180),
-    ("nst", -210),
-    ("ndt", -150),
-    ("akst", -540),
-    ("akdt", -480),
-    ("hst", -600),
-    ("hast", -600),
-    ("hdt", -540),
-    ("sst", -660),
-    ("wet", 0),
-    ("west", 60),
-    ("bst", 60),
-    ("cet", 60),
-    ("cest", 120),
-    ("met", 60),
-    ("mest", 120),
-    ("mez", 60),
-    ("mesz", 120),
-    ("eet", 120),
-    ("eest", 180),
-    ("sast", 120),
-    ("cat", 120),
-    ("eat", 180),
-    ("wat", 60),
-    ("msk", 180),
-    ("msd", 240),
-    ("trt", 180),
-    ("ist", 330),
-    ("pkt", 300),
-    ("npt", 345),
-    ("ict", 420),
-    ("wib", 420),
-    ("sgt", 480),
-    ("hkt", 480),
-    ("awst", 480),
-    ("pht", 480),
-    ("kst", 540),
-    ("jst", 540),
-    ("acst", 570),
-    ("acdt", 630),
-    ("aest", 600),
-    ("aedt", 660),
-    ("nzst", 720),
-    ("nzdt", 780),
-    ("brt", -180),
-    ("art", -180),
-];
-
-/// The zone of that name. An unknown name counts as UTC, as it does for other readers.
-fn named_zone(name: &str) -> Option<i32> {
-    let name = name.to_ascii_lowercase();
-    let known = ZONES.iter().find(|(known, _)| *known == name).map(|(_, minutes)| *minutes);
-    let military = match name.as_bytes() {
-        [b'a'] => Some(-60),
-        [b'm'] => Some(-720),
-        [b'n'] => Some(60),
-        [b'y'] => Some(720),
-        _ => None,
-    };
-    known.or(military).or(Some(0))
-}
-
-/// Months by how their names begin, in English, German, French, Spanish, Italian, Portuguese, Dutch, the Nordic
-/// languages, Polish, Czech, Hungarian, Romanian, Turkish, Finnish, Russian, Ukrainian and Greek.
-const MONTHS: [&[&str]; 12] = [
-    &["jan", "jän", "ene", "gen", "sty", "led", "ian", "oca", "tam", "янв", "січ", "ιαν", "jen"],
-    &["feb", "fév", "fev", "lut", "úno", "şub", "sub", "hel", "фев", "лют", "φεβ"],
-    &["mar", "mär", "mrz", "maa", "maar", "mrt", "bře", "már", "мар", "бер", "μάρ", "μαρ"],
-    &["apr", "avr", "abr", "kwi", "dub", "ápr", "nis", "huh", "апр", "кві", "απρ"],
-    &["may", "mai", "maj", "mei", "mag", "kvě", "máj", "tou", "май", "мая", "тра", "μάι", "μαϊ", "μαι"],
-    &["jun", "juin", "giu", "cze", "červen", "jún", "iun", "haz", "kes", "июн", "чер", "ιούν", "ιουν"],
-    &["jul", "juil", "lug", "lip", "červenec", "júl", "iul", "tem", "hei", "июл", "лип", "ιούλ", "ιουλ"],
-    &["aug", "aoû", "aou", "ago", "sie", "srp", "ağu", "agu", "elo", "авг", "сер", "αύγ", "αυγ"],
-    &["sep", "set", "wrz", "zář", "sze", "eyl", "syy", "сен", "вер", "σεπ"],
-    &["oct", "okt", "out", "ott", "paź", "říj", "eki", "lok", "окт", "жов", "οκτ"],
-    &["nov", "lis", "noi", "kas", "mar ", "ноя", "лис", "νοέ", "νοε"],
-    &["dec", "dez", "déc", "dic", "des", "gru", "pro", "ara", "jou", "дек", "гру", "δεκ"],
-];
-
-/// The number of the month that the word names, the longest match first.
-fn month(word: &str) -> Option<u32> {
-    if word.chars().count() < 3 {
-        return None;
-    }
-    let word = word.to_lowercase();
-    let best = MONTHS.iter().enumerate().flat_map(|(at, names)| names.iter().map(move |name| (at, *name)));
-    let best = best.filter(|(_, name)| word.starts_with(name)).max_by_key(|(_, name)| name.len())?;
-    u32::try_from(best.0).ok().map(|at| at + 1)
-}
-
 /// Any order of day, month by name, year, time and zone (RFC 822, `asctime`, and what people type).
 fn free(text: &str) -> Option<Timestamp> {
     let mut day = None;
@@ -342,7 +258,9 @@ fn free(text: &str) -> Option<Timestamp> {
         if c.is_ascii_digit() {
             let count = rest.bytes().take_while(u8::is_ascii_digit).count();
             let after = rest.as_bytes().get(count).copied();
-            if clock.is_none() && after == Some(b':') {
+            // Some write a time with dots; a date would come first.
+            let dotted = after == Some(b'.') && year.is_some() && found_month.is_some();
+            if clock.is_none() && (after == Some(b':') || dotted) {
                 let mut scan = Scan(rest);
                 let any = NaiveDate::from_ymd_opt(2000, 1, 1)?;
                 let moment = time(&mut scan, Moment::at(any))?;
@@ -391,6 +309,10 @@ fn free(text: &str) -> Option<Timestamp> {
             rest = scan.0;
         } else {
             rest = rest.get(c.len_utf8()..)?;
+            // A zone was read with the time, though the year may follow it.
+            if clock.is_some() && matches!(c, '+' | '-') {
+                rest = rest.trim_start_matches(|c: char| c.is_ascii_digit() || c == ':');
+            }
         }
     }
     let date = NaiveDate::from_ymd_opt(i32::try_from(year?).ok()?, found_month?, day.unwrap_or(1))?;
@@ -455,6 +377,9 @@ mod tests {
             ("Thu, 31 Dec 1998 23:59:60 GMT", "1998-12-31T23:59:59Z"),
             ("Thu Jan 01 19:48:21 2004", "2004-01-01T19:48:21Z"),
             ("Thu Jan  1 19:48:21 PST 2004", "2004-01-02T03:48:21Z"),
+            ("Sun Jul 15 01:16:00 +0200 2012", "2012-07-14T23:16:00Z"),
+            ("Mon, 02 Jan 2006 24:04:05 +0530", "2006-01-02T18:34:05Z"),
+            ("Mon, 02 Jan 2006 15.04.05 GMT", "2006-01-02T15:04:05Z"),
             ("Jan 5, 2024 3:04 pm", "2024-01-05T15:04:00Z"),
             ("Fri, 2006/09/15 08:19:53 EDT", "2006-09-15T12:19:53Z"),
             ("15.09.2006 08:19", "2006-09-15T08:19:00Z"),
@@ -476,6 +401,11 @@ mod tests {
             ("2003-365", "2003-12-31T00:00:00Z"),
             ("2003335", "2003-12-01T00:00:00Z"),
             ("2004-W01-4", "2004-01-01T00:00:00Z"),
+            ("2003-012-31T10:14:55+00:00", "2003-12-31T10:14:55Z"),
+            ("-0312", "2003-12-01T00:00:00Z"),
+            ("-03-12", "2003-12-01T00:00:00Z"),
+            ("031231", "2003-12-31T00:00:00Z"),
+            ("03335", "2003-12-01T00:00:00Z"),
             ("1072986501", "2004-01-01T19:48:21Z"),
             // Other languages.
             ("mar., 05 janv. 2024 10:00:00 +0100", "2024-01-05T09:00:00Z"),
@@ -483,7 +413,11 @@ mod tests {
             ("dom, 07 abr 2024 10:00:00 GMT", "2024-04-07T10:00:00Z"),
             ("Κυρ, 11 Ιούλ 2004 12:00:00 EST", "2004-07-11T17:00:00Z"),
             ("2004-július-13T9:15-05:00", "2004-07-13T14:15:00Z"),
-            ("2004-05-25 오전 11:23:17", "2004-05-25T11:23:17Z"),
+            ("2004-05-25 오전 11:23:17", "2004-05-25T02:23:17Z"),
+            ("2004-05-25 오후 11:23:17", "2004-05-25T14:23:17Z"),
+            ("2004년 05월 28일  01:31:15", "2004-05-27T16:31:15Z"),
+            ("2024年5月28日", "2024-05-28T00:00:00Z"),
+            ("2024年05月28日 下午3:04", "2024-05-28T15:04:00Z"),
             ("Пн, 22 апр 2024 10:00:00 +0300", "2024-04-22T07:00:00Z"),
         ] {
             let found = read(written).map(Timestamp::to_rfc3339);
@@ -504,6 +438,9 @@ mod tests {
             "99",
             "-",
             "2004-01-01T99:00",
+            "9999-12-31T24:00:00",
+            "Mon, 01 Jan 0001 00:00:00 +0530",
+            "Mon, 02 Jan 2006 24:61:00 GMT",
         ] {
             assert_eq!(read(text), None, "{text}");
         }

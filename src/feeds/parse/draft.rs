@@ -18,6 +18,22 @@ const MAX_PERSON_BYTES: usize = 256;
 /// Longest language tag kept, in bytes; BCP 47 asks for room for 35.
 pub(super) const MAX_LANGUAGE_BYTES: usize = 35;
 
+/// The rank of a summary that stands directly in an item.
+pub(super) const SUMMARY_RANK: u8 = 1;
+/// The rank of a title's language, behind those of all texts.
+const TITLE_LANGUAGE_RANK: u8 = 200;
+
+/// How long a text of an item is meant to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Length {
+    /// The whole.
+    Long,
+    /// RSS's description, which may be either.
+    Any,
+    /// A summary.
+    Short,
+}
+
 /// The best value so far; the lower the rank the better, the first of equals stays.
 #[derive(Clone, Debug)]
 pub(super) struct Best<T>(Option<(u8, T)>);
@@ -31,6 +47,13 @@ impl<T> Default for Best<T> {
 impl<T> Best<T> {
     pub(super) fn offer(&mut self, rank: u8, value: T) {
         if self.takes(rank) {
+            self.0 = Some((rank, value));
+        }
+    }
+
+    /// As [`Best::offer`], but of equals the last one stays: dates are written again when they change.
+    pub(super) fn offer_last(&mut self, rank: u8, value: T) {
+        if self.0.as_ref().is_none_or(|(own, _)| rank <= *own) {
             self.0 = Some((rank, value));
         }
     }
@@ -53,6 +76,7 @@ pub(super) struct Draft {
     pub(super) title: Best<String>,
     pub(super) published: Best<Timestamp>,
     pub(super) updated: Best<Timestamp>,
+    pub(super) description: Best<Markup>,
     pub(super) summary: Best<Markup>,
     pub(super) content: Best<Markup>,
     /// Against which address the texts' own are resolved; that of the content counts before that of the summary.
@@ -64,6 +88,8 @@ pub(super) struct Draft {
     pub(super) enclosures: Vec<Enclosure>,
     pub(super) comments: Option<String>,
     pub(super) language: Option<String>,
+    /// What the texts' own elements say: that of the content counts before those of the summary and the title.
+    pub(super) text_language: Best<Option<String>>,
     pub(super) origin: Origin,
     /// Who wrote the feed that the item was taken from.
     pub(super) origin_authors: Vec<Person>,
@@ -86,15 +112,27 @@ impl Draft {
         }
     }
 
-    pub(super) fn add_text(&mut self, long: bool, rank: u8, text: Markup, base: &Url) {
+    pub(super) fn add_text(&mut self, length: Length, rank: u8, text: Markup, base: &Url, language: Option<String>) {
         if text.as_str().trim_start().is_empty() {
             return;
         }
-        let base_rank = if long { rank } else { rank.saturating_add(100) };
-        if self.base.takes(base_rank) {
-            self.base.offer(base_rank, base.clone());
+        let both = if length == Length::Long { rank } else { rank.saturating_add(100) };
+        if self.base.takes(both) {
+            self.base.offer(both, base.clone());
         }
-        if long { self.content.offer(rank, text) } else { self.summary.offer(rank, text) }
+        self.text_language.offer(both, language);
+        match length {
+            Length::Long => self.content.offer(rank, text),
+            Length::Any => self.description.offer(rank, text),
+            Length::Short => self.summary.offer(rank, text),
+        }
+    }
+
+    /// Takes in the language that a title's own element names: where no text names another, it is the item's.
+    pub(super) fn add_title_language(&mut self, language: Option<String>) {
+        if language.is_some() {
+            self.text_language.offer(TITLE_LANGUAGE_RANK, language);
+        }
     }
 
     /// The item, in a document with that language and those authors for items that name none.
@@ -108,10 +146,15 @@ impl Draft {
                 self.authors.extend(authors.iter().take(MAX_INHERITED_AUTHORS).cloned());
             }
         }
-        let content = self.content.into_value();
+        let (summary, content) = match (self.description.0, self.summary.0, self.content.into_value()) {
+            // A description beside a summary is the text that the summary is of.
+            (Some((0, whole)), Some((SUMMARY_RANK, short)), None) => (Some(short), Some(whole)),
+            (Some((own, text)), Some((other, _)), content) if own <= other => (Some(text), content),
+            (description, summary, content) => (summary.or(description).map(|(_, text)| text), content),
+        };
         // The same text twice is one text.
-        let summary =
-            self.summary.into_value().filter(|summary| content.as_ref().map(Markup::as_str) != Some(summary.as_str()));
+        let summary = summary.filter(|summary| content.as_ref().map(Markup::as_str) != Some(summary.as_str()));
+        let own_language = self.text_language.into_value().flatten().or(self.language);
         Item {
             guid: self.guid.into_value().map(|guid| cut(guid, MAX_FIELD_BYTES)),
             link: self.link.into_value().filter(|link| link.len() <= super::MAX_ADDRESS_BYTES),
@@ -125,7 +168,7 @@ impl Draft {
             categories: self.categories,
             enclosures: self.enclosures,
             comments: self.comments,
-            language: self.language.filter(|own| language != Some(own)).map(|own| cut(own, MAX_LANGUAGE_BYTES)),
+            language: own_language.filter(|own| language != Some(own)).map(|own| cut(own, MAX_LANGUAGE_BYTES)),
             origin: (self.origin != Origin::default()).then(|| Origin {
                 id: self.origin.id.map(|id| cut(id, MAX_FIELD_BYTES)),
                 title: self.origin.title.map(|title| cut(title, MAX_FIELD_BYTES)),
@@ -133,6 +176,32 @@ impl Draft {
             }),
         }
     }
+}
+
+/// About how much memory an item takes, in bytes.
+pub(super) fn kept_bytes(item: &Item) -> usize {
+    let text = |text: &Option<String>| text.as_ref().map_or(0, String::capacity);
+    let markup = |markup: &Option<Markup>| markup.as_ref().map_or(0, |markup| markup.as_str().len());
+    let people =
+        item.authors.iter().map(|own| size_of::<Person>() + own.name.len() + text(&own.uri) + text(&own.email));
+    let tags = item.categories.iter();
+    let tags = tags.map(|own| size_of::<Category>() + own.term.len() + text(&own.scheme) + text(&own.label));
+    let files = item.enclosures.iter().map(|own| size_of::<Enclosure>() + own.url.len() + text(&own.mime));
+    let origin = item.origin.as_ref().map_or(0, |own| text(&own.id) + text(&own.title) + text(&own.link));
+    let fields = [&item.guid, &item.link, &item.title, &item.comments, &item.language].into_iter().map(text);
+    let base = item.base.as_ref().map_or(0, |base| base.as_str().len());
+    let texts = markup(&item.summary) + markup(&item.content);
+    // The allocator rounds each of the small ones up.
+    let pieces = 3 * item.categories.len() + 2 * item.enclosures.len() + 3 * item.authors.len();
+    let lists: usize = people.chain(tags).chain(files).sum();
+    size_of::<Item>() + lists + 16 * pieces + origin + fields.sum::<usize>() + base + texts
+}
+
+/// A language tag, cut to about what is kept; underscores stand where BCP 47 has hyphens.
+pub(super) fn language_tag(written: &str) -> String {
+    let tag = written.trim();
+    // Longer than any tag is, and short enough to stand in every item.
+    tag[..tag.floor_char_boundary(2 * MAX_LANGUAGE_BYTES)].replace('_', "-")
 }
 
 /// A text, cut to so many bytes at the end of a character.

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
 use url::Url;
 
-use super::draft::{Draft, push_once};
+use super::draft::{Draft, Length, push_once};
 use super::text::{Construct, drop_controls, plain_title};
 use super::{MAX_ITEMS, NotAFeed, absolute, date};
 use crate::model::{About, Category, Document, Enclosure, Format, Markup, Pace, Person, Timestamp};
@@ -204,13 +204,13 @@ fn complete_item(
         draft.updated.offer(0, time.into());
     }
     if let Some(text) = text_of(item, "content_html") {
-        draft.add_text(true, 0, Markup::Html(text), url);
+        draft.add_text(Length::Long, 0, Markup::Html(text), url, None);
     }
     if let Some(text) = entry.content.and_then(|content| content.body) {
-        draft.add_text(true, 1, Markup::Text(text), url);
+        draft.add_text(Length::Long, 1, Markup::Text(text), url, None);
     }
     if let Some(text) = text_of(item, "summary") {
-        draft.add_text(false, 0, Markup::Text(text), url);
+        draft.add_text(Length::Short, 0, Markup::Text(text), url, None);
     }
     for image in ["image", "banner_image"] {
         // A picture that the text does not show already.

@@ -186,7 +186,9 @@ elements! {
     ContentEncoded: Content "encoded", Feed "encoded", Feed "fullitem";
     Content: Feed "content";
     Body: Xhtml "body", Xhtml "div", Feed "body";
-    Category: Feed "category", Feed "keywords";
+    Category: Feed "category";
+    ItunesCategory: Itunes "category";
+    Keywords: Feed "keywords", Feed "tags", Itunes "keywords";
     Subject: Dc "subject", DcTerms "subject";
     MediaCategory: Media "category";
     Enclosure: Feed "enclosure";

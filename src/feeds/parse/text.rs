@@ -90,7 +90,8 @@ pub(super) fn markup(raw: String, construct: Construct) -> Markup {
         },
         Construct::Guess => {
             let tagged = memchr::memchr_iter(b'<', text.as_bytes()).any(|at| {
-                text.as_bytes().get(at + 1).is_some_and(|b| b.is_ascii_alphabetic() || matches!(b, b'/' | b'!'))
+                let after = text.as_bytes().get(at + 1..).unwrap_or_default();
+                matches!(after, [b'a'..=b'z' | b'A'..=b'Z' | b'/', ..] | [b'!', b'-', b'-', ..])
             });
             if tagged || has_reference(&text) { Markup::Html(text) } else { Markup::Text(text) }
         }

@@ -5,18 +5,20 @@
 //! stray end tags. Nothing here recurses, and the stack of open elements is bounded. Does not know encodings, and judges
 //! no HTML.
 
+use std::cell::Cell;
+
 use url::Url;
 
 mod fields;
 
 use super::attributes::{Attributes, split_name};
-use super::draft::{Best, Draft, MAX_LANGUAGE_BYTES, cut};
+use super::draft::{Best, Draft, kept_bytes, language_tag};
 use super::entities::{self, OwnEntities};
 use super::names::{Element, Namespaces, element, is_html_too, split_prefix};
 use super::text::{Construct, drop_controls, escape};
 use super::tokens::{Token, Tokens};
-use super::{MAX_BASE_BYTES, MAX_DEPTH, MAX_ITEMS, NotAFeed};
-use crate::model::{About, Category, Document, Format, Pace, Person, Timestamp, UpdatePeriod};
+use super::{MAX_BASE_BYTES, MAX_DEPTH, MAX_ITEMS, MAX_JOINED_BYTES, MAX_KEPT_BYTES, MAX_NAME_BYTES, NotAFeed};
+use crate::model::{About, Category, Document, Format, Item, Pace, Person, Timestamp, UpdatePeriod};
 
 /// End tags that may close nothing before nobody looks closely any more.
 const MAX_STRAY_ENDS: usize = 10_000;
@@ -79,9 +81,11 @@ enum Field {
     Identifier,
     Published(u8),
     Updated(u8),
+    Description(u8),
     Summary(u8),
     Content(u8),
     Category,
+    Keywords,
     Comments,
     Author,
     Creator,
@@ -154,7 +158,11 @@ struct Machine<'a> {
     period_seconds: Option<u32>,
     frequency: Option<u32>,
     authors: Vec<Person>,
-    items: Vec<crate::model::Item>,
+    items: Vec<Item>,
+    /// What the items take, in bytes.
+    kept_bytes: usize,
+    /// What was joined with a base so far, in bytes.
+    joined_bytes: Cell<usize>,
 }
 
 impl<'a> Machine<'a> {
@@ -188,6 +196,8 @@ impl<'a> Machine<'a> {
             frequency: None,
             authors: Vec::new(),
             items: Vec::new(),
+            kept_bytes: 0,
+            joined_bytes: Cell::new(0),
         }
     }
 
@@ -273,8 +283,15 @@ impl<'a> Machine<'a> {
         self.bases.last().map_or(self.url, |(_, base)| base)
     }
 
+    /// Whether an address of that length may still be joined with the base.
+    fn may_join(&self, bytes: usize) -> bool {
+        let joined = self.joined_bytes.get() + self.base().as_str().len() + bytes;
+        self.joined_bytes.set(joined);
+        joined <= MAX_JOINED_BYTES
+    }
+
     fn resolve(&self, address: &str) -> Option<String> {
-        super::absolute(address, self.base())
+        super::absolute_if(address, self.base(), || self.may_join(address.len()))
     }
 
     /// Attribute values with their references resolved.
@@ -287,6 +304,9 @@ impl<'a> Machine<'a> {
 
     fn open(&mut self, tag: &'a str, empty: bool) {
         let (name, rest) = split_name(tag);
+        if name.len() > MAX_NAME_BYTES {
+            return;
+        }
         self.first_root.get_or_insert(name);
         let attributes = Attributes::new(rest);
         let depth = self.stack.len();
@@ -324,6 +344,7 @@ impl<'a> Machine<'a> {
     /// Takes in `xml:base` and `xml:lang`.
     fn enter_scope(&mut self, depth: usize, attributes: &Attributes<'a>) {
         if let Some(base) = self.attribute(attributes, "xml:base")
+            && self.may_join(base.len())
             && let Ok(base) = self.base().join(&base)
             && !base.cannot_be_a_base()
             && base.as_str().len() <= MAX_BASE_BYTES
@@ -331,15 +352,15 @@ impl<'a> Machine<'a> {
             self.bases.push((depth, base));
         }
         if let Some(raw) = attributes.value("xml:lang") {
-            // Longer than any tag is, and short enough to stand in every item.
-            self.languages.push((depth, cut(raw.trim().to_owned(), 2 * MAX_LANGUAGE_BYTES)));
+            self.languages.push((depth, language_tag(raw)));
         }
     }
 
     /// Whether an element inside of gathered text shows that the text's own end tag is missing.
     fn interrupts(&mut self, element: Option<Element>) -> bool {
         let (Some(element), Some(gathered)) = (element, &self.gathered) else { return false };
-        let is_text = matches!(gathered.field, Field::Title(_) | Field::Summary(_) | Field::Content(_));
+        let is_text =
+            matches!(gathered.field, Field::Title(_) | Field::Description(_) | Field::Summary(_) | Field::Content(_));
         let opened_inside = self.stack.last().is_some_and(|frame| matches!(frame.role, Role::Inline | Role::Wrapper));
         let known = if is_text {
             let html_too = is_html_too(element) && !matches!(gathered.field, Field::Title(_));
@@ -372,14 +393,16 @@ impl<'a> Machine<'a> {
     fn open_inline(&mut self, name: &'a str, local: &'a str, rest: &'a str, empty: bool, scoped: bool) {
         let depth = self.stack.len();
         let Some(gathered) = &mut self.gathered else { return };
-        if !gathered.inline {
+        // Some put a `div` around what Atom's `html` says to be escaped, and is.
+        let escaped = gathered.construct == Construct::Html && self.format == Some(Format::Atom);
+        if !gathered.inline && !escaped {
             gathered.inline = true;
             if gathered.construct == Construct::Plain {
                 gathered.text = escape(&gathered.text);
             }
             gathered.construct = Construct::Inline;
         }
-        let wraps = gathered.construct == Construct::Xhtml
+        let wraps = (gathered.construct == Construct::Xhtml || escaped)
             && gathered.text.trim().is_empty()
             && local.eq_ignore_ascii_case("div")
             && self.stack.last().is_some_and(|frame| frame.role == Role::Gathered);
@@ -418,6 +441,9 @@ impl<'a> Machine<'a> {
     }
 
     fn close(&mut self, name: &str) {
+        if name.len() > MAX_NAME_BYTES {
+            return;
+        }
         if self.stack.last().is_some_and(|top| top.name == name) && self.too_deep == 0 {
             self.pop();
             return;
@@ -492,9 +518,11 @@ impl<'a> Machine<'a> {
             }
             Role::Item => {
                 let draft = std::mem::take(&mut self.item);
-                if self.items.len() < MAX_ITEMS {
+                if self.items.len() < MAX_ITEMS && self.kept_bytes < MAX_KEPT_BYTES {
                     let language = self.language_so_far();
-                    self.items.push(draft.finish(language.as_deref(), &self.authors));
+                    let item = draft.finish(language.as_deref(), &self.authors);
+                    self.kept_bytes += kept_bytes(&item);
+                    self.items.push(item);
                 }
             }
             Role::Root => self.complete = true,

@@ -97,6 +97,17 @@ fn rss_items() {
     rss("<description>x</description><content:encoded><![CDATA[<b>y</b>]]></content:encoded>", "s=x | c=<b>y</b>");
     rss("<description>same</description><content:encoded>same</content:encoded>", "c=same");
     rss("<body xmlns='http://www.w3.org/1999/xhtml'><p>x</p></body>", "c=<p>x</p>");
+    rss("<description>long</description><summary>short</summary>", "s=short | c=long");
+    rss("<summary>short</summary><description>d</description><content:encoded>c</content:encoded>", "s=d | c=c");
+    rss("<description>&lt;!DOCTYPE</description>", "s=&lt;!DOCTYPE");
+    rss("<title>&alpha;-&Omega; &fnof;</title>", "t=α-Ω ƒ");
+    rss("<tags>a, b</tags><itunes:keywords>c,,d</itunes:keywords>", "k=a | k=b | k=c | k=d");
+    rss(
+        "<itunes:category text='A'><itunes:category text='B'/></itunes:category><media:category label='x'>m</media:category>",
+        "k=A | k=B | k=m",
+    );
+    rss("<title xml:lang='fr_CA'>A</title>", "t=A | y=fr-CA");
+    rss("<description xml:lang='fr'>s</description><content:encoded>c</content:encoded>", "s=s | c=c");
     rss("<media:description>m</media:description><itunes:summary>i</itunes:summary>", "s=m");
     rss("<x:title xmlns:x='http://x.example/'>no</x:title><media:title>m</media:title>", "t=m");
     rss("<image><title>no</title><link>http://no.example/</link></image><title>yes</title>", "t=yes");
@@ -120,6 +131,7 @@ fn rss_in_all_its_forms() {
     ] {
         check(&document, expected);
     }
+    check("<CHANNEL><ITEM LASTMOD='2004-04-06T23:05:43-05:00'/></CHANNEL>", &["u=2004-04-07T04:05:43Z"]);
     check(
         "<rdf:RDF xmlns='http://purl.org/rss/1.0/'><channel rdf:about='x'><title>c</title></channel><item rdf:about='http://a.example/1'><title>A</title></item></rdf:RDF>",
         &["t=A | l=http://a.example/1 | g=http://a.example/1"],
@@ -151,6 +163,11 @@ fn atom_entries() {
         "<content type='html' xml:base='http://b.example/x/'>&lt;a href='y'>z&lt;/a></content>",
         "c=<a href=\"http://b.example/x/y\" rel=\"noopener noreferrer\">z</a>",
     );
+    atom(
+        "<content type='html'><div xmlns='http://www.w3.org/1999/xhtml'>a &lt;b>c&lt;/b></div></content>",
+        "c=a <b>c</b>",
+    );
+    atom("<updated>2004</updated><updated>2005</updated>", "u=2005-01-01T00:00:00Z");
     atom("<content type='application/octet-stream'>PGI+eDwvYj4=</content>", "c=<b>x</b>");
     atom("<content src='http://a.example/1'/>", "l=http://a.example/1");
     atom(
@@ -341,6 +358,43 @@ fn what_many_items_share_is_short() {
         assert!(bytes <= 1024 && item.language.as_deref().unwrap_or_default().len() <= 35);
         assert!(item.base.as_ref().is_none_or(|base| base.as_str().len() <= 2048));
     }
+}
+
+/// What is short in a document and long when it is read: addresses on a long base, authors that all inherit, small tags.
+#[test]
+fn little_does_not_become_much() {
+    let base = format!("https://e.example/{}/", "b".repeat(2000));
+    let person = format!("<author><name>{0}</name><uri>http://{0}</uri></author>", "n".repeat(250));
+    for unit in [
+        format!("<item>{}</item>", "<enclosure url='a'/>".repeat(60)).replace("'a'", "'&amp;a'"),
+        "<item><link>a</link><comments>b</comments></item>".to_owned(),
+        format!("<item><tags>{}</tags></item>", "a,b,c,d,e,f,g,h,i,j,k,l,m,n,o,p,q,r,s,t,u,v,w,x,y,z,".repeat(2)),
+        "<item/>".to_owned(),
+    ] {
+        let unit = unit.repeat((1 << 20) / unit.len());
+        let document = format!("<feed xml:base='{base}'>{}{unit}</feed>", person.repeat(4));
+        let items = read(&document).unwrap().items;
+        let kept = items.iter().map(|item| {
+            let files: usize = item.enclosures.iter().map(|file| file.url.len()).sum();
+            let base = item.base.as_ref().map_or(0, |base| base.as_str().len());
+            let addresses = item.link.as_ref().map_or(0, String::len) + item.comments.as_ref().map_or(0, String::len);
+            size_of_val(item) + files + base + addresses + 88 * item.categories.len() + 500 * item.authors.len()
+        });
+        let kept: usize = kept.sum();
+        assert!(kept < 40 << 20, "{kept} bytes of {}", &unit[..unit.len().min(40)]);
+    }
+}
+
+/// An end tag that closes nothing is once looked for among all open elements, however long their names are.
+#[test]
+fn long_names_are_not_seen() {
+    let name = "n".repeat(20_000);
+    let document = format!(
+        "<rss><channel>{}{}<item><title>t</title></item>",
+        format!("<{name}>").repeat(50),
+        "</x>".repeat(20_000)
+    );
+    assert_eq!(read(&document).unwrap().items.iter().map(line).collect::<Vec<_>>(), ["t=t"]);
 }
 
 /// Declarations that never end were once searched to the end of the document, each of them.

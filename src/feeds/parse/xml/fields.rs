@@ -5,10 +5,15 @@
 use super::{Field, Gathered, Machine, Place, Role};
 use crate::feeds::parse::attributes::Attributes;
 use crate::feeds::parse::date;
-use crate::feeds::parse::draft::{Draft, person, push_once};
+use crate::feeds::parse::draft::{Draft, Length, SUMMARY_RANK, language_tag, person, push_once};
 use crate::feeds::parse::names::{Element, Ns};
 use crate::feeds::parse::text::{Construct, drop_controls, markup, plain_title};
-use crate::model::{Category, Enclosure, Format, Person};
+use crate::model::{Category, Enclosure, Format, Person, Timestamp};
+
+/// The scheme of a `media:category` that names none (Media RSS 1.5.1, `media:category`).
+const MEDIA_SCHEME: &str = "http://search.yahoo.com/mrss/category_schema";
+/// The scheme of `itunes:category`.
+const ITUNES_SCHEME: &str = "http://www.itunes.com/";
 
 impl<'a> Machine<'a> {
     /// A known element starts; its frame is on the stack.
@@ -31,6 +36,9 @@ impl<'a> Machine<'a> {
                 if let Some(home) = self.attribute(attributes, "href").and_then(|href| self.resolve(&href)) {
                     self.home.offer(9, home);
                 }
+                if let Some(time) = self.last_modified(attributes) {
+                    self.updated.offer(9, time);
+                }
             }
             Element::Item if self.format.is_some() || depth == 1 => {
                 if self.format.is_none() {
@@ -48,6 +56,9 @@ impl<'a> Machine<'a> {
                 if let Some(link) = self.attribute(attributes, "href").and_then(|href| self.resolve(&href)) {
                     self.item.link.offer(3, link);
                 }
+                if let Some(time) = self.last_modified(attributes) {
+                    self.item.updated.offer(9, time);
+                }
                 self.item.language = self.language_here();
             }
             _ => match self.place() {
@@ -58,6 +69,11 @@ impl<'a> Machine<'a> {
                 Place::Outside | Place::Elsewhere => {}
             },
         }
+    }
+
+    /// When something changed by its own tag, as CDF says it.
+    fn last_modified(&self, attributes: &Attributes<'a>) -> Option<Timestamp> {
+        self.attribute(attributes, "lastmod").and_then(|date| date::read(&date))
     }
 
     fn root(&mut self, format: Format) {
@@ -165,8 +181,8 @@ impl<'a> Machine<'a> {
             Element::Updated => self.gather(Field::Updated(rank(0)), plain),
             Element::DcModified => self.gather(Field::Updated(rank(1)), plain),
             Element::LastBuildDate => self.gather(Field::Updated(rank(2)), plain),
-            Element::Description => self.gather(Field::Summary(rank(0)), self.construct(attributes)),
-            Element::Summary => self.gather(Field::Summary(rank(1)), self.construct(attributes)),
+            Element::Description => self.gather(Field::Description(rank(0)), self.construct(attributes)),
+            Element::Summary => self.gather(Field::Summary(rank(SUMMARY_RANK)), self.construct(attributes)),
             Element::DcDescription => self.gather(Field::Summary(rank(2)), Construct::Guess),
             Element::MediaDescription => self.gather(Field::Summary(rank(3)), Construct::Guess),
             Element::ItunesSummary => self.gather(Field::Summary(rank(4)), Construct::Guess),
@@ -178,10 +194,22 @@ impl<'a> Machine<'a> {
             }
             Element::Content => self.content(attributes, rank(2)),
             Element::Category => self.category(attributes),
-            Element::Subject | Element::MediaCategory => {
+            Element::Subject => {
                 self.category = Category::default();
                 self.gather(Field::Category, plain);
             }
+            Element::MediaCategory => {
+                self.category(attributes);
+                self.category.scheme.get_or_insert_with(|| MEDIA_SCHEME.to_owned());
+            }
+            // It may hold others, so that nothing is gathered.
+            Element::ItunesCategory => {
+                if let Some(term) = self.attribute(attributes, "text") {
+                    let scheme = Some(ITUNES_SCHEME.to_owned());
+                    self.item.add_category(Category { term, scheme, label: None });
+                }
+            }
+            Element::Keywords => self.gather(Field::Keywords, plain),
             Element::Enclosure | Element::MediaContent => self.enclosure(element, attributes),
             Element::Comments => self.gather(Field::Comments, plain),
             Element::Language => self.gather(Field::Language, plain),
@@ -322,26 +350,30 @@ impl<'a> Machine<'a> {
                 }
                 match place {
                     Place::Feed => self.title.offer(rank, title),
-                    Place::Item => self.item.title.offer(rank, title),
+                    Place::Item => {
+                        self.item.add_title_language(self.own_language());
+                        self.item.title.offer(rank, title);
+                    }
                     Place::Source => self.item.origin.title = Some(title),
                     _ => {}
                 }
             }
-            (Field::Summary(rank), _) => self.take_text(false, rank, text, construct),
-            (Field::Content(rank), _) => self.take_text(true, rank, text, construct),
+            (Field::Description(rank), _) => self.take_text(Length::Any, rank, text, construct),
+            (Field::Summary(rank), _) => self.take_text(Length::Short, rank, text, construct),
+            (Field::Content(rank), _) => self.take_text(Length::Long, rank, text, construct),
             (Field::Published(rank), _) => {
                 if let Some(time) = date::read(trimmed) {
-                    self.item.published.offer(rank, time);
+                    self.item.published.offer_last(rank, time);
                 }
             }
             (Field::Updated(rank), Place::Item) => {
                 if let Some(time) = date::read(trimmed) {
-                    self.item.updated.offer(rank, time);
+                    self.item.updated.offer_last(rank, time);
                 }
             }
             (Field::Updated(rank), _) => {
                 if let Some(time) = date::read(trimmed) {
-                    self.updated.offer(rank, time);
+                    self.updated.offer_last(rank, time);
                 }
             }
             (Field::Category, _) => {
@@ -350,6 +382,12 @@ impl<'a> Machine<'a> {
                     category.term = plain_title(trimmed, Construct::Guess);
                 }
                 self.item.add_category(category);
+            }
+            (Field::Keywords, _) => {
+                for word in trimmed.split(',') {
+                    let term = plain_title(word, Construct::Guess);
+                    self.item.add_category(Category { term, ..Category::default() });
+                }
             }
             (Field::Author, _) => {
                 if let Some(person) = person(trimmed) {
@@ -420,8 +458,8 @@ impl<'a> Machine<'a> {
             (Field::Source, _) => {
                 self.item.origin.title = Some(plain_title(trimmed, Construct::Guess));
             }
-            (Field::Language, Place::Item) => self.item.language = Some(trimmed.to_owned()),
-            (Field::Language, _) => self.language.offer(0, trimmed.to_owned()),
+            (Field::Language, Place::Item) => self.item.language = Some(language_tag(trimmed)),
+            (Field::Language, _) => self.language.offer(0, language_tag(trimmed)),
             (Field::Enclosure, _) => {
                 if let Some(url) = self.resolve(trimmed) {
                     self.item.add_enclosure(Enclosure { url, ..Enclosure::default() });
@@ -442,15 +480,17 @@ impl<'a> Machine<'a> {
         }
     }
 
-    fn take_text(&mut self, long: bool, rank: u8, text: String, construct: Construct) {
-        // A language of the text's own counts for the item.
+    /// The language that the element just ended names for itself.
+    fn own_language(&self) -> Option<String> {
         let own = self.languages.last().filter(|(depth, language)| *depth == self.stack.len() && !language.is_empty());
-        if let Some((_, language)) = own {
-            self.item.language = Some(language.clone());
-        }
+        own.map(|(_, language)| language.clone())
+    }
+
+    fn take_text(&mut self, length: Length, rank: u8, text: String, construct: Construct) {
         let text = markup(text, construct);
+        let language = self.own_language();
         let base = self.bases.last().map_or(self.url, |(_, base)| base);
-        self.item.add_text(long, rank, text, base);
+        self.item.add_text(length, rank, text, base, language);
     }
 }
 
