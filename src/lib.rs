@@ -62,4 +62,5 @@ pub mod listen;
 pub mod lists;
 pub mod model;
 pub mod publish;
+mod references;
 pub mod store;

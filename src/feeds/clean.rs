@@ -13,8 +13,8 @@ use url::Url;
 
 use self::meter::Budget;
 use self::rewrite::Rewritten;
-use super::parse::entities::push_escaped;
 use crate::model::{CleanHtml, Markup};
+use crate::references::push_escaped;
 
 mod meter;
 pub(in crate::feeds) mod pieces;

@@ -6,7 +6,7 @@ use url::Url;
 
 use super::clean::pieces::{Piece, Pieces};
 use super::parse::attributes::Attributes;
-use super::parse::entities::{OwnEntities, decode};
+use crate::references::{OwnEntities, decode};
 
 /// Most candidates of one page.
 const MAX_CANDIDATES: usize = 32;

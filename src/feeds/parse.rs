@@ -26,7 +26,6 @@ use crate::model::Document;
 pub(in crate::feeds) mod attributes;
 mod date;
 mod draft;
-pub(in crate::feeds) mod entities;
 mod json;
 mod names;
 mod text;

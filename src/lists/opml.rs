@@ -5,7 +5,6 @@
 //! what the outlines mean: that is the roster's business.
 
 mod charset;
-mod entities;
 mod markup;
 
 use std::borrow::Cow;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// The rooms from the cellar to the roof. A room may import what stands on the lines above its own.
 const FLOORS: [&[&str]; 8] = [
-    &["model"],
+    &["model", "references"],
     &["config", "lists", "feeds", "store"],
     &["listen"],
     &["publish"],

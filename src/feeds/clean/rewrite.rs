@@ -6,7 +6,7 @@ use std::borrow::Cow;
 
 use super::pieces::{Piece, Pieces};
 use crate::feeds::parse::attributes::{Attributes, MAX_ATTRIBUTES};
-use crate::feeds::parse::entities::push_escaped;
+use crate::references::push_escaped;
 
 /// What became of HTML.
 pub(super) enum Rewritten<'a> {

@@ -4,7 +4,7 @@
 
 use super::pieces::{Piece, Pieces};
 use crate::feeds::parse::attributes::Attributes;
-use crate::feeds::parse::entities::{OwnEntities, decode};
+use crate::references::{OwnEntities, decode};
 
 /// Elements that stand on lines of their own: words on both sides of them are two words.
 const BLOCKS: [&str; 38] = [

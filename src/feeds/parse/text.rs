@@ -2,10 +2,10 @@
 //!
 //! Titles become plain text here; longer texts become [`Markup`], to be cleaned elsewhere.
 
-use super::entities::{self, has_reference};
 use crate::feeds::clean::pieces::{Piece, Pieces};
 use crate::feeds::clean::text::{fold, is_known_element, plain};
 use crate::model::Markup;
+use crate::references::{self, has_reference};
 
 /// How the characters of a text construct are to be understood.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -142,14 +142,14 @@ pub(super) fn drop_controls(text: &mut String) {
     }
     let misread = |c: char| ('\u{80}'..='\u{9f}').contains(&c);
     if memchr::memchr(0xc2, text.as_bytes()).is_some() && text.contains(misread) {
-        *text = text.chars().map(|c| if misread(c) { entities::windows_1252(c as u8) } else { c }).collect();
+        *text = text.chars().map(|c| if misread(c) { references::windows_1252(c as u8) } else { c }).collect();
     }
 }
 
 /// The text as HTML that shows it.
 pub(super) fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
-    entities::push_escaped(text, &mut out);
+    references::push_escaped(text, &mut out);
     out
 }
 

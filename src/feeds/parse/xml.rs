@@ -13,12 +13,12 @@ mod fields;
 
 use super::attributes::{Attributes, split_name};
 use super::draft::{Best, Draft, kept_bytes, language_tag};
-use super::entities::{self, OwnEntities};
 use super::names::{Element, Namespaces, element, is_html_too, split_prefix};
 use super::text::{Construct, drop_controls, escape};
 use super::tokens::{Token, Tokens};
 use super::{MAX_BASE_BYTES, MAX_DEPTH, MAX_ITEMS, MAX_JOINED_BYTES, MAX_KEPT_BYTES, MAX_NAME_BYTES, NotAFeed};
 use crate::model::{About, Category, Document, Format, Item, Pace, Person, Timestamp, UpdatePeriod};
+use crate::references::{self, OwnEntities};
 
 /// End tags that may close nothing before nobody looks closely any more.
 const MAX_STRAY_ENDS: usize = 10_000;
@@ -115,7 +115,7 @@ struct Gathered {
 
 impl Gathered {
     fn push(&mut self, text: &str) {
-        if self.inline { entities::push_escaped(text, &mut self.text) } else { self.text.push_str(text) }
+        if self.inline { references::push_escaped(text, &mut self.text) } else { self.text.push_str(text) }
     }
 }
 
@@ -215,10 +215,10 @@ impl<'a> Machine<'a> {
                     if let Some(gathered) = &mut self.gathered {
                         if gathered.inline {
                             let mut meant = String::new();
-                            entities::push_reference(name, &self.own, &mut meant);
+                            references::push_reference(name, &self.own, &mut meant);
                             gathered.push(&meant);
                         } else {
-                            entities::push_reference(name, &self.own, &mut gathered.text);
+                            references::push_reference(name, &self.own, &mut gathered.text);
                         }
                     }
                 }
@@ -297,7 +297,7 @@ impl<'a> Machine<'a> {
     /// Attribute values with their references resolved.
     fn attribute(&self, attributes: &Attributes<'a>, name: &str) -> Option<String> {
         let raw = attributes.value(name)?;
-        let mut value = entities::decode(raw, &self.own).trim().to_owned();
+        let mut value = references::decode(raw, &self.own).trim().to_owned();
         drop_controls(&mut value);
         (!value.is_empty()).then_some(value)
     }

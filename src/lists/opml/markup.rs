@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use super::entities::Entities;
+use crate::references::{self, OwnEntities};
 
 /// The most attributes that one tag keeps.
 pub(super) const MAX_ATTRIBUTES: usize = 64;
@@ -50,22 +50,35 @@ pub(super) struct Tag<'a> {
 pub(super) struct Scanner<'a> {
     text: &'a str,
     at: usize,
-    /// Those of the first document type with an internal subset; `None` before it.
-    entities: Option<Entities>,
+    /// The entities of the first document type with an internal subset; `None` before it.
+    own: Option<OwnEntities>,
 }
 
 impl<'a> Scanner<'a> {
     pub(super) fn new(text: &'a str) -> Self {
-        Self { text, at: 0, entities: None }
+        Self { text, at: 0, own: None }
     }
 
-    /// Characters with their entities resolved.
+    /// Text with its references resolved. What is none stays as it is, since a bare `&` is the commonest mistake in
+    /// hand-made lists. Characters that XML cannot or should not say are left out (XML 1.0, section 2.2).
     pub(super) fn resolve(&self, raw: &str) -> String {
-        self.entities.as_ref().map_or_else(|| Entities::default().resolve(raw), |entities| entities.resolve(raw))
+        let mut text = String::with_capacity(raw.len());
+        match &self.own {
+            Some(own) => references::decode_into(raw, own, &mut text),
+            None => references::decode_into(raw, &OwnEntities::default(), &mut text),
+        }
+        text.retain(|c| matches!(c, '\t' | '\n' | '\r' | ' '..='~' | '\u{A0}'..='\u{FFFD}' | '\u{10000}'..));
+        text
     }
 
+    /// The value of an attribute: resolved, line ends and tabs as spaces (XML 1.0, section 3.3.3).
     fn value_of(&self, raw: &'a str) -> Cow<'a, str> {
-        self.entities.as_ref().map_or_else(|| Entities::default().value_of(raw), |entities| entities.value_of(raw))
+        let plain = |byte: u8| (b' '..0xEF).contains(&byte) && !matches!(byte, b'&' | 0x7F | 0xC2);
+        if raw.bytes().all(plain) {
+            return Cow::Borrowed(raw);
+        }
+        let spaced: String = raw.chars().map(|c| if matches!(c, '\n' | '\r' | '\t') { ' ' } else { c }).collect();
+        Cow::Owned(self.resolve(&spaced))
     }
 
     /// Where the next token starts, in bytes.
@@ -142,10 +155,10 @@ impl<'a> Scanner<'a> {
             return false;
         };
         let Some(subset) = rest[..end].find('[') else { return self.skip_past(end, ">") };
-        if self.entities.is_none() {
+        if self.own.is_none() {
             let text = &rest[subset + 1..];
             let length = subset_length(&text[..text.floor_char_boundary(MAX_SUBSET_BYTES)]);
-            self.entities = Some(Entities::declared_in(&text[..length.unwrap_or_default()]));
+            self.own.insert(OwnEntities::default()).declare(&text[..length.unwrap_or_default()]);
             if let Some(length) = length {
                 return self.skip_past(subset + 1 + length, ">");
             }

@@ -1,7 +1,7 @@
-//! Character and entity references: what stands between `&` and `;`, in feeds and in HTML alike.
+//! Character and entity references: what stands between `&` and `;`, in feeds, lists and HTML alike.
 //!
-//! Never expands anything recursively: a document's own entities are plain text, so that no document can multiply
-//! itself. Does not know where the text comes from.
+//! Nothing here recurses: a declaration sees only those before it, and what a document's own entities add is bounded, so
+//! that no document can multiply itself. Does not know where the text comes from.
 
 use std::borrow::Cow;
 
@@ -21,30 +21,31 @@ const MAX_OWN_ADDED_BYTES: usize = 1 << 20;
 
 /// The entities that a document declares for itself in its DTD.
 #[derive(Debug, Default)]
-pub(in crate::feeds) struct OwnEntities {
+pub(crate) struct OwnEntities {
     declared: Vec<(String, String)>,
     added_bytes: std::cell::Cell<usize>,
 }
 
 impl OwnEntities {
-    /// Reads the general entities with a literal value out of a document type declaration; external and parameter
-    /// entities are left out, since nothing is fetched on a document's behalf.
-    pub(super) fn declare(&mut self, doctype: &str) {
+    /// Reads a document type declaration. Only general entities with a text of their own count: nothing is fetched on a
+    /// document's behalf. The first declaration of a name holds (XML 1.0, section 4.2).
+    pub(crate) fn declare(&mut self, doctype: &str) {
         // Every search below ends within a bound: a declaration that never ends must not be searched to the end of the
         // document, and then the next one again.
         let mut rest = &doctype[..doctype.floor_char_boundary(MAX_DTD_BYTES)];
         while self.declared.len() < MAX_OWN {
-            let Some(at) = rest.find("<!ENTITY") else { return };
-            rest = &rest[at + "<!ENTITY".len()..];
-            let declaration = rest.trim_start();
-            let near = &declaration[..declaration.floor_char_boundary(MAX_NAME_BYTES + 1)];
-            let Some((name, _)) = near.split_once(|c: char| c.is_ascii_whitespace()) else { continue };
-            let value = declaration[name.len()..].trim_start();
-            let Some(quote @ ('"' | '\'')) = value.chars().next() else { continue };
-            let value = &value[1..value.floor_char_boundary(MAX_OWN_TEXT_BYTES + 2)];
-            let Some((value, _)) = value.split_once(quote) else { continue };
-            let text = decode(value, &Self::default()).into_owned();
-            self.declared.push((name.to_owned(), text));
+            let Some(at) = memchr(b'<', rest.as_bytes()) else { return };
+            rest = &rest[at + 1..];
+            if let Some(comment) = rest.strip_prefix("!--") {
+                rest = comment.split_once("-->").map_or("", |(_, after)| after);
+            } else if let Some((name, value)) = rest.strip_prefix("!ENTITY").and_then(declaration)
+                && self.declared.iter().all(|(known, _)| known != name)
+            {
+                let text = decode(value, self).into_owned();
+                if text.len() <= MAX_OWN_TEXT_BYTES {
+                    self.declared.push((name.to_owned(), text));
+                }
+            }
         }
     }
 
@@ -56,8 +57,19 @@ impl OwnEntities {
     }
 }
 
+/// The name and the text of a declaration; `None` for one without a text of its own.
+fn declaration(text: &str) -> Option<(&str, &str)> {
+    let text = text.trim_start();
+    let near = &text[..text.floor_char_boundary(MAX_NAME_BYTES + 1)];
+    let (name, _) = near.split_once(|c: char| c.is_ascii_whitespace())?;
+    let value = text[name.len()..].trim_start();
+    let quote = value.chars().next().filter(|quote| matches!(quote, '"' | '\''))?;
+    let value = &value[1..value.floor_char_boundary(MAX_OWN_TEXT_BYTES + 2)];
+    Some((name, value.split_once(quote)?.0))
+}
+
 /// Appends what the reference `&name;` stands for; an unknown one stays as it is written.
-pub(in crate::feeds) fn push_reference(name: &str, own: &OwnEntities, out: &mut String) {
+pub(crate) fn push_reference(name: &str, own: &OwnEntities, out: &mut String) {
     if let Some(number) = name.strip_prefix('#') {
         if let Some(c) = numbered(number) {
             out.push(c);
@@ -117,14 +129,14 @@ fn numbered(number: &str) -> Option<char> {
 }
 
 /// The character that a byte is in Windows-1252.
-pub(super) fn windows_1252(byte: u8) -> char {
+pub(crate) fn windows_1252(byte: u8) -> char {
     let text =
         encoding_rs::WINDOWS_1252.decode_without_bom_handling_and_without_replacement(std::slice::from_ref(&byte));
     text.and_then(|text| text.chars().next()).unwrap_or(char::REPLACEMENT_CHARACTER)
 }
 
 /// A text with its references resolved; a bare `&` and unknown references stay as they are.
-pub(in crate::feeds) fn decode<'a>(text: &'a str, own: &OwnEntities) -> Cow<'a, str> {
+pub(crate) fn decode<'a>(text: &'a str, own: &OwnEntities) -> Cow<'a, str> {
     if memchr(b'&', text.as_bytes()).is_none() {
         return Cow::Borrowed(text);
     }
@@ -134,7 +146,7 @@ pub(in crate::feeds) fn decode<'a>(text: &'a str, own: &OwnEntities) -> Cow<'a, 
 }
 
 /// As [`decode`], appending to `out`.
-pub(in crate::feeds) fn decode_into(text: &str, own: &OwnEntities, out: &mut String) {
+pub(crate) fn decode_into(text: &str, own: &OwnEntities, out: &mut String) {
     let mut rest = text;
     while let Some(at) = memchr(b'&', rest.as_bytes()) {
         out.push_str(&rest[..at]);
@@ -152,12 +164,14 @@ pub(in crate::feeds) fn decode_into(text: &str, own: &OwnEntities, out: &mut Str
 
 /// Where the `;` stands that ends a reference whose name starts `text`, if it looks like one.
 fn reference_end(text: &str) -> Option<usize> {
-    let end = text.bytes().take(MAX_NAME_BYTES + 1).position(|b| !b.is_ascii_alphanumeric() && b != b'#')?;
+    // Names of a document's own may hold more than letters (XML 1.0, section 2.3).
+    let is_name = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'#' | b'-' | b'_' | b'.' | 0x80..);
+    let end = text.bytes().take(MAX_NAME_BYTES + 1).position(|b| !is_name(b))?;
     (end > 0 && text.as_bytes().get(end) == Some(&b';')).then_some(end)
 }
 
 /// Whether a reference that HTML knows stands in the text.
-pub(in crate::feeds) fn has_reference(text: &str) -> bool {
+pub(crate) fn has_reference(text: &str) -> bool {
     let mut rest = text;
     while let Some(at) = memchr(b'&', rest.as_bytes()) {
         rest = &rest[at + 1..];
@@ -171,7 +185,7 @@ pub(in crate::feeds) fn has_reference(text: &str) -> bool {
 }
 
 /// Appends text as HTML that shows exactly it.
-pub(in crate::feeds) fn push_escaped(text: &str, out: &mut String) {
+pub(crate) fn push_escaped(text: &str, out: &mut String) {
     let mut from = 0;
     for (at, byte) in text.bytes().enumerate() {
         let reference = match byte {
@@ -205,10 +219,37 @@ mod tests {
         }
     }
 
-    #[test]
-    fn own_entities_are_plain_text() {
+    fn check(doctype: &str, raw: &str, expected: &str) {
         let mut own = OwnEntities::default();
-        own.declare(r#"rss [<!ENTITY who "Ann &amp; Bob"> <!ENTITY lol "&who;&who;"> <!ENTITY % p "x"> <!ENTITY f SYSTEM "file:///etc/passwd">]"#);
-        assert_eq!(decode("&who; &lol; &f;", &own), "Ann & Bob &who;&who; &f;");
+        own.declare(doctype);
+        assert_eq!(decode(raw, &own), expected, "{doctype} {raw}");
+    }
+
+    #[test]
+    fn a_document_may_declare_entities_of_its_own() {
+        check(
+            r#"rss [<!ENTITY who "Ann &amp; Bob"><!ENTITY two-of_them "&who;, &who;">]"#,
+            "&two-of_them;",
+            "Ann & Bob, Ann & Bob",
+        );
+        check("<!ENTITY a 'x'><!ENTITY b \"&a;&amp;&#x79;\">", "&a; &b; &c; &eacute;", "x x&y &c; é");
+        check("<!ENTITY a 'x'><!ENTITY a 'y'> <!-- <!ENTITY b 'z'> -->", "&a;&b;", "x&b;");
+        check("<!ENTITY amp 'x'><!ENTITY a SYSTEM 'file:///etc/passwd'><!ENTITY % p 'x'>", "&amp;&a;&p;", "&&a;&p;");
+        check("<!ENTITY a '&a;'><!ENTITY b '&c;'><!ENTITY c '&b;'>", "&a;&b;&c;", "&a;&c;&c;");
+        check("<!ENTITY", "&a;", "&a;");
+        check("<!ENTITY a 'x", "&a;", "&a;");
+    }
+
+    #[test]
+    fn own_entities_cannot_explode() {
+        let laugh = |level: usize| format!("<!ENTITY l{level} '{}'>", format!("&l{};", level - 1).repeat(10));
+        let mut own = OwnEntities::default();
+        own.declare(&format!("<!ENTITY l0 'ha'>{}", (1..20).map(laugh).collect::<Vec<_>>().concat()));
+        assert!(decode(&"&l2;".repeat(1 << 16), &own).len() <= MAX_OWN_ADDED_BYTES + 4 * (1 << 16));
+        assert_eq!(decode("&l19;&l2;", &own), "&l19;&l2;", "too long for one, and nothing is left");
+        let mut own = OwnEntities::default();
+        let many: Vec<_> = (0..MAX_OWN + 10).map(|number| format!("<!ENTITY e{number} 'x'>")).collect();
+        own.declare(&many.concat());
+        assert_eq!(own.declared.len(), MAX_OWN);
     }
 }
