@@ -84,27 +84,26 @@ fn cleaning(criterion: &mut Criterion) {
     let url = Url::parse("https://example.org/feed").unwrap();
     let items = documents().into_iter().flat_map(|body| parse(&body, None, &url).unwrap().items);
     let texts = items.filter_map(|item| item.content.or(item.summary));
-    let texts: Vec<String> = texts
-        .filter_map(|text| match text {
-            Markup::Html(html) if (4000..6000).contains(&html.len()) => Some(html),
-            _ => None,
-        })
-        .collect();
-    if texts.is_empty() {
-        return;
+    let texts: Vec<String> =
+        texts.filter_map(|text| if let Markup::Html(html) = text { Some(html) } else { None }).collect();
+    for (size, bytes) in [("1 KB", 800..1200), ("5 KB", 4000..6000), ("50 KB", 40_000..60_000)] {
+        let texts: Vec<&String> = texts.iter().filter(|html| bytes.contains(&html.len())).collect();
+        if texts.is_empty() {
+            continue;
+        }
+        let mut group = criterion.benchmark_group(format!("cleaning {} entries of {size}", texts.len()));
+        group.throughput(Throughput::Elements(texts.len() as u64));
+        let marked: Vec<Markup> = texts.iter().map(|html| Markup::Html((*html).clone())).collect();
+        group.bench_function("listend", |bencher| {
+            bencher.iter(|| marked.iter().map(|text| clean::html(text, Some(&url)).as_str().len()).sum::<usize>());
+        });
+        group.bench_function("ammonia", |bencher| {
+            let mut builder = ammonia::Builder::default();
+            builder.url_relative(ammonia::UrlRelative::RewriteWithBase(url.clone()));
+            bencher.iter(|| texts.iter().map(|html| builder.clean(html).to_string().len()).sum::<usize>());
+        });
+        group.finish();
     }
-    let mut group = criterion.benchmark_group(format!("cleaning {} entries of 5 KB", texts.len()));
-    group.throughput(Throughput::Elements(texts.len() as u64));
-    let marked: Vec<Markup> = texts.iter().cloned().map(Markup::Html).collect();
-    group.bench_function("listend", |bencher| {
-        bencher.iter(|| marked.iter().map(|text| clean::html(text, Some(&url)).as_str().len()).sum::<usize>());
-    });
-    group.bench_function("ammonia", |bencher| {
-        let mut builder = ammonia::Builder::default();
-        builder.url_relative(ammonia::UrlRelative::RewriteWithBase(url.clone()));
-        bencher.iter(|| texts.iter().map(|html| builder.clean(html).to_string().len()).sum::<usize>());
-    });
-    group.finish();
 }
 
 criterion_group!(benches, reading, cleaning);

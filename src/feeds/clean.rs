@@ -122,8 +122,13 @@ fn cut(text: &str) -> &str {
 fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 16);
     push_escaped(text, &mut out);
-    out.retain(|c| !c.is_control() || matches!(c, '\n' | '\t'));
+    drop_controls(&mut out);
     out
+}
+
+/// Drops what no page shows and no feed may hold (XML 1.0, section 2.2).
+fn drop_controls(text: &mut String) {
+    text.retain(|c| !c.is_control() || matches!(c, '\n' | '\t'));
 }
 
 /// Plain text as HTML: blank lines part paragraphs, single line ends break lines, one paragraph stands as it is.
@@ -311,9 +316,21 @@ const ADDRESSES: [(&str, &[&str]); 9] = [
     ("video", &["poster", "src"]),
 ];
 
-/// Elements that go with everything in them.
-const GONE_WITH_CONTENT: [&str; 11] =
-    ["script", "style", "svg", "math", "template", "title", "textarea", "select", "applet", "noembed", "xmp"];
+/// Elements that go with everything in them. Of a formula its signs stay, without those said a second time for programs.
+const GONE_WITH_CONTENT: [&str; 12] = [
+    "script",
+    "style",
+    "svg",
+    "annotation",
+    "annotation-xml",
+    "template",
+    "title",
+    "textarea",
+    "select",
+    "applet",
+    "noembed",
+    "xmp",
+];
 
 fn builder() -> Builder<'static> {
     let mut builder = Builder::empty();
@@ -349,6 +366,7 @@ fn sanitise(html: &str, base: Option<&Url>) -> String {
             None => UrlRelative::Deny,
         });
         let mut clean = builder.clean(html).to_string();
+        drop_controls(&mut clean);
         let trimmed = clean.trim_end().len();
         clean.truncate(trimmed);
         let leading = clean.len() - clean.trim_start().len();

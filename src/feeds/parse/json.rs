@@ -15,7 +15,7 @@ use crate::model::{About, Category, Document, Enclosure, Format, Markup, Pace, P
 /// Most values in one document; a value takes 32 bytes of memory, so this is 13 MB.
 const MAX_VALUES: usize = 400_000;
 /// Most objects in one document; the smallest takes some 650 bytes of memory, so this is 26 MB.
-const MAX_OBJECTS: usize = 40_000;
+const MAX_OBJECTS: usize = 30_000;
 
 /// What can be known of a JSON text without building anything.
 #[derive(Debug, Default)]
