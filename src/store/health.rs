@@ -1,0 +1,88 @@
+//! What happened to feeds and lists themselves: one table, bounded by age and number as it grows.
+
+use std::ops::Bound;
+use std::time::Duration;
+
+use redb::{ReadTransaction, ReadableTable, ReadableTableMetadata, TableError, WriteTransaction};
+use serde::{Deserialize, Serialize};
+
+use super::error::Fault;
+use super::records::{decode, encode};
+use super::tables::{HEALTH, HealthBytes, health_bytes, health_key};
+use crate::model::{CleanHtml, EntryKey, HealthEvent, HealthKind};
+
+/// How long events are kept.
+const EVENTS_KEPT: Duration = Duration::from_hours(400 * 24);
+/// At most so many events are kept.
+const MAX_EVENTS: u64 = 5_000;
+/// At most so many old events go with each new one: a commit stays short.
+const MAX_DROPPED_AT_ONCE: usize = 8;
+
+/// A value of `health`.
+#[derive(Serialize, Deserialize)]
+struct HealthRecord<'a> {
+    /// In the order of `HealthKind::ALL`.
+    kind: u8,
+    list: Option<&'a str>,
+    title: &'a str,
+    /// Cleaned HTML.
+    text: &'a str,
+}
+
+/// Adds events. Adding one a second time changes nothing.
+pub(super) fn add(transaction: &WriteTransaction, events: &[HealthEvent]) -> Result<(), Fault> {
+    if events.is_empty() {
+        return Ok(());
+    }
+    let mut table = transaction.open_table(HEALTH)?;
+    for event in events {
+        let kind = HealthKind::ALL.iter().position(|kind| *kind == event.kind).unwrap_or_default();
+        let record = HealthRecord {
+            kind: kind as u8,
+            list: event.list.as_deref(),
+            title: &event.title,
+            text: event.text.as_str(),
+        };
+        table.insert(&health_bytes(event.key), encode(&record).as_slice())?;
+        let too_old = event.key.listed_at.minus(EVENTS_KEPT);
+        for _ in 0..MAX_DROPPED_AT_ONCE {
+            let oldest = table.first()?.map(|(key, _)| *key.value());
+            let Some(oldest) = oldest else { break };
+            if table.len()? <= MAX_EVENTS && health_key(&oldest).listed_at >= too_old {
+                break;
+            }
+            table.remove(&oldest)?;
+        }
+    }
+    Ok(())
+}
+
+/// At most `max` events behind `before`, newest first.
+pub(super) fn latest(
+    transaction: &ReadTransaction,
+    before: Option<EntryKey>,
+    max: usize,
+) -> Result<Vec<HealthEvent>, Fault> {
+    let table = match transaction.open_table(HEALTH) {
+        Ok(table) => table,
+        // Nothing has happened yet.
+        Err(TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
+        Err(error) => return Err(error.into()),
+    };
+    let end = before.map(health_bytes);
+    let end = end.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
+    let mut events = Vec::with_capacity(max.min(512));
+    for row in table.range::<&HealthBytes>((Bound::Unbounded, end))?.rev().take(max) {
+        let (key, value) = row?;
+        let record: HealthRecord<'_> = decode(value.value(), "event of a feed")?;
+        let kind = HealthKind::ALL.get(usize::from(record.kind)).copied();
+        events.push(HealthEvent {
+            key: health_key(key.value()),
+            kind: kind.ok_or_else(|| Fault::Unreadable(format!("an event has the unknown kind {}", record.kind)))?,
+            list: record.list.map(str::to_owned),
+            title: record.title.to_owned(),
+            text: CleanHtml::from_cleaner(record.text.to_owned()),
+        });
+    }
+    Ok(events)
+}
