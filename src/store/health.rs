@@ -86,3 +86,46 @@ pub(super) fn latest(
     }
     Ok(events)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{FeedId, Timestamp};
+    use crate::store::Store;
+
+    fn event(days: u64, feed: u32, list: Option<&str>) -> HealthEvent {
+        let listed_at = Timestamp::from_seconds(1_795_379_832).plus(Duration::from_hours(24 * days));
+        HealthEvent {
+            key: EntryKey { listed_at, feed: FeedId(feed), seq: HealthEvent::FIRST_SEQ },
+            kind: HealthKind::ALL[feed as usize % HealthKind::ALL.len()],
+            list: list.map(str::to_owned),
+            title: format!("Kiln & co, day {days}"),
+            text: CleanHtml::from_cleaner("<p>It <b>moved</b>.</p>".to_owned()),
+        }
+    }
+
+    #[test]
+    fn events_come_newest_first_are_kept_once_and_go_when_they_are_old() {
+        let home = tempfile::tempdir().expect("there is room");
+        let store = Store::open(home.path(), 1 << 20).expect("it opens");
+        assert_eq!(store.health(None, 10).expect("it reads"), [], "before the first event");
+        let events: Vec<HealthEvent> = (0..30).map(|n| event(u64::from(n) / 3, n, None)).collect();
+        store.note(&events).expect("it notes");
+        store.note(&events[5..20]).expect("it notes");
+        let newest_first: Vec<HealthEvent> = events.iter().rev().cloned().collect();
+        assert_eq!(store.health(None, 100).expect("it reads"), newest_first);
+        let next = store.health(Some(newest_first[9].key), 5).expect("it reads");
+        assert_eq!(next, newest_first[10..15]);
+
+        store.note(&[event(405, 1, Some("desired"))]).expect("it notes");
+        let kept = store.health(None, 100).expect("it reads");
+        assert_eq!((kept.len(), kept[0].list.as_deref()), (23, Some("desired")), "eight old ones go at a time");
+        store.note(&[event(405, 2, None), event(405, 3, None)]).expect("it notes");
+        let oldest = store.health(None, 100).expect("it reads").pop().expect("there are some");
+        assert_eq!(oldest, events[15], "400 days are kept");
+
+        let many: Vec<HealthEvent> = (0..6000).map(|n| event(406, n, None)).collect();
+        store.note(&many).expect("it notes");
+        assert_eq!(store.health(None, 10_000).expect("it reads").len() as u64, MAX_EVENTS);
+    }
+}

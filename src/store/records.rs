@@ -380,3 +380,58 @@ impl<'a> EventRecord<'a> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A state as version 1 of the record has it: etag `"x"`, two failures, a rhythm of a day.
+    const STATE_OF_VERSION_1: &[u8] =
+        b"\x01\x01\x03\"x\"\0\0\0\x02\xC0\x81\xBF\xD0\xC0h\x84\x07\0\x01\x80\x93\xD1\xCF\xC0h\x01\x80\xB6\
+        \xF5\xCD\xC0h\0\x01\x0Enobody answers\x02\x01\xC0\xA4\xE3\xCE\xC0h\0\0\x01\x80\xA3\x05\0\0\0\0\0";
+
+    fn failing() -> Feed {
+        let at = |seconds: i64| Timestamp::from_seconds(1_795_379_832 + seconds);
+        let mut feed = Feed::new(FeedId(1), FeedUrl::parse("https://example.org/feed").expect("an address"), at(0));
+        feed.validators.etag = Some(b"\"x\"".to_vec());
+        feed.schedule = Schedule {
+            state: FeedState::Backoff,
+            next_poll: at(900),
+            interval: Duration::from_mins(15),
+            last_attempt: Some(at(0)),
+            last_success: Some(at(-1800)),
+            last_error: Some("nobody answers".to_owned()),
+            failures: 2,
+            failing_since: Some(at(-900)),
+            rhythm: Some(Duration::from_hours(24)),
+            ..feed.schedule
+        };
+        feed
+    }
+
+    fn read(feed: &Feed, state: &[u8]) -> Result<Feed, Fault> {
+        super::feed(feed.id, &encode(&FeedRecord::of(feed)), state, &encode(&CountRecord::default()))
+    }
+
+    #[test]
+    fn states_of_both_versions_are_read() {
+        let mut feed = failing();
+        assert_eq!(encode(&StateRecord::of(&feed)), STATE_OF_VERSION_1);
+        assert_eq!(read(&feed, STATE_OF_VERSION_1).expect("it reads"), feed);
+
+        feed.trouble = Some(Trouble::BrokenForAWeek);
+        let fetches = (0..Recent::MAX as i64).map(|n| Fetch {
+            at: Timestamp::from_seconds(1_795_379_832 + n * 3600),
+            status: (n % 5 != 4).then_some(304),
+            came: Came::ALL[n as usize % 5],
+            new: n as u16 * 7,
+        });
+        feed.recent = Recent::of(fetches);
+        let state = encode_state(&feed);
+        assert!(state.len() <= STATE_OF_VERSION_1.len() + 24 * 8 + 8, "{} bytes", state.len());
+        assert_eq!(read(&feed, &state).expect("it reads"), feed);
+
+        let unknown = [&[STATE_VERSION + 1][..], &state[1..]].concat();
+        assert!(read(&feed, &unknown).is_err() && read(&feed, &state[..state.len() - 1]).is_err());
+    }
+}
