@@ -291,15 +291,17 @@ fn render(app: &App, key: Key) -> Result<Rendered, StoreError> {
     // There is nobody to answer where a server speaks.
     site.contact_links &= !is_health;
     let body = if key.format == Format::Opml {
-        let outlines = match is_health {
-            true => health::outlines(&app.store, &app.live, &bound)?,
-            false => view::outlines(&bound, &view.head.path),
+        let outlines = if is_health {
+            health::outlines(&app.store, &app.live, &bound)?
+        } else {
+            view::outlines(&bound, &view.head.path)
         };
         opml::render(&view.head.title, &outlines)
     } else {
-        let mut page = match is_health {
-            true => health_page(app, &bound, &view, &key, &site)?,
-            false => merge::page(&app.store.snapshot()?, &app.live, &bound, &view, &key.query)?,
+        let mut page = if is_health {
+            health_page(app, &bound, &view, &key, &site)?
+        } else {
+            merge::page(&app.store.snapshot()?, &app.live, &bound, &view, &key.query)?
         };
         // What only the keeper may read in full is not hinted at to everybody.
         if !app.config.load().server.public {

@@ -435,7 +435,7 @@ fn the_status_page_has_a_word_for_each_state_of_the_whole() {
         ("begins.html", fares(list(), all(FeedState::New, 4)), "No feed was asked yet: the first round begins."),
         ("first.html", fares(list(), first), "The first round is under way: 3 of 8 feeds were asked."),
         ("fine.html", fares(list(), all(FeedState::Ok, 4)), "All 4 feeds answer."),
-        ("broken.html", fares(list(), all(FeedState::Backoff, 4)), "None of 4 feeds answers."),
+        ("broken.html", fares(list(), all(FeedState::Backoff, 4)), "None of 4 feeds can be heard."),
         ("some.html", feeds(), "2 of 7 feeds answer, and 1 was not asked yet"),
         ("none.html", none, "No feed is in that state."),
         ("many.html", many, "href=\"/status?state=ok&amp;list=followers&amp;page=3\""),

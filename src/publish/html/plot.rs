@@ -8,6 +8,8 @@ use maud::{Markup, PreEscaped, html};
 
 use crate::model::{Came, Fetch, Recent, Timestamp};
 
+use super::layout::count;
+
 /// Pixels from one fetch to the next, of which the last parts them.
 const STEP: usize = 5;
 const WIDTH: usize = STEP * Recent::MAX - 1;
@@ -97,6 +99,7 @@ pub(super) fn plot(recent: &Recent) -> Markup {
         svg.plot role="img" width=(WIDTH) height=(HEIGHT) viewBox={ "0 0 " (WIDTH) " " (HEIGHT) } {
             title { (summary(recent)) }
             desc { (times(recent)) }
+            path.floor d={ "M0 " (HEIGHT) "h" (WIDTH) } {}
             @for (mark, path) in &paths {
                 @if !path.is_empty() { path class=(mark.class()) d=(PreEscaped(path)) {} }
             }
@@ -123,22 +126,18 @@ pub(super) fn legend() -> Markup {
 
 /// `24 fetches: 3 with new entries (12 in all), 19 with nothing new, 2 refused`.
 fn summary(recent: &Recent) -> String {
-    let mut text = format!("{} fetches: ", recent.iter().len());
-    if recent.iter().len() == 1 {
-        text = "1 fetch: ".to_owned();
-    }
     let counts = Mark::ALL.map(|mark| (mark, recent.iter().filter(|fetch| Mark::of(*fetch) == mark).count()));
-    let parts = counts.into_iter().filter(|(_, count)| *count > 0).map(|(mark, count)| match mark {
+    let parts = counts.into_iter().filter(|(_, n)| *n > 0).map(|(mark, n)| match mark {
         Mark::New => {
             let new: u32 = recent.iter().map(|fetch| u32::from(fetch.new)).sum();
-            format!("{count} with new entries ({new} in all)")
+            format!("{n} with new entries ({new} in all)")
         }
-        Mark::Same => format!("{count} with nothing new"),
-        Mark::Refused | Mark::Unreadable => format!("{count} {}", mark.words()),
-        Mark::Failed => format!("{count} without an answer"),
+        Mark::Same => format!("{n} with nothing new"),
+        Mark::Refused | Mark::Unreadable => format!("{n} {}", mark.words()),
+        Mark::Failed => format!("{n} without an answer"),
     });
-    text.push_str(&parts.collect::<Vec<_>>().join(", "));
-    text
+    let parts: Vec<String> = parts.collect();
+    format!("{}: {}", count(recent.iter().len(), "fetch", "fetches"), parts.join(", "))
 }
 
 fn times(recent: &Recent) -> String {

@@ -124,6 +124,12 @@ pub fn status(status: &Status, site: &Site) -> String {
                     (subscribe(site, health))
                 }
             }
+            @if all == 0 && !is_narrowed {
+                div.nothing {
+                    p { strong { "Nobody is listened to." } }
+                    p { "Put an OPML file into the lists directory, and its feeds are asked at once. " a href=(local(site, "/")) { "How to begin" } }
+                }
+            }
             (lists(status, site))
             @if all > 0 || is_narrowed {
                 (filters(status, site, all))
@@ -152,7 +158,7 @@ fn summary(status: &Status, all: usize) -> String {
         (1, 1) => "The one feed there is answers.".to_owned(),
         _ if well == all => format!("All {all} feeds answer."),
         (_, 0) => format!(
-            "None of {} answers. Where that is so all at once, look at your own network first.",
+            "None of {} can be heard. Where that comes all at once, look at your own network first.",
             count(all, "feed", "feeds")
         ),
         _ if new > 0 => format!(
@@ -227,7 +233,7 @@ fn filters(status: &Status, site: &Site, all: usize) -> Markup {
                 (way(site, &state(None), asked, "All", Some(all)))
                 @for one in states {
                     @let number = status.states.get(&one).copied().unwrap_or_default();
-                    @if number > 0 || asked.state == Some(one) { (way(site, &state(Some(one)), asked, words(one).1, Some(number))) }
+                    @if number > 0 || asked.state == Some(one) { (way(site, &state(Some(one)), asked, &upper(words(one).1), Some(number))) }
                 }
             }
             @if status.lists.len() > 1 {
@@ -284,12 +290,12 @@ fn feed_row(row: &FeedRow, site: &Site) -> Markup {
                 @if let Some(moved_to) = &row.moved_to { span.moved { "asked at " (address(moved_to)) } }
                 span.in { @for (title, path) in &row.lists { a href=(local(site, path)) { bdi { (title) } } " " } }
             }
-            td {
+            td.how {
                 span class={ "state " (class) } { (word) }
-                @if let Some(since) = row.failing_since { span.since { "since " (instant(Some(since), "")) } }
-                @if row.is_silent { span.since { "silent since " (instant(row.newest, "")) } }
+                @if let Some(since) = row.failing_since { " " span.since { "since " (day(since)) } }
+                @if let Some(newest) = row.newest.filter(|_| row.is_silent) { " " span.since { "silent since " (day(newest)) } }
             }
-            td { @if row.recent.is_empty() { span.none { "none yet" } } @else { (plot(&row.recent)) } }
+            td.fetches { @if row.recent.is_empty() { span.none { "none yet" } } @else { (plot(&row.recent)) } }
             td data-label="Last answer" {
                 span { (row.last_answer) }
                 @if row.last_attempt.is_some() { " " span.since { (instant(row.last_attempt, "")) } }
@@ -302,9 +308,9 @@ fn feed_row(row: &FeedRow, site: &Site) -> Markup {
 }
 
 fn address(url: &str) -> Markup {
-    match uri::web_link(url) {
-        Some(href) => html! { a.url href=(href) rel="noreferrer" { (url) } },
-        None => html! { span.url { (url) } },
+    html! {
+        @if let Some(href) = uri::web_link(url) { a.url href=(href) rel="noreferrer" { (url) } }
+        @else { span.url { (url) } }
     }
 }
 
@@ -342,8 +348,21 @@ fn place(site: &Site, asked: &Asked) -> String {
 
 fn instant(time: Option<Timestamp>, none: &str) -> Markup {
     html! {
-        @if let Some(time) = time { time datetime=(time) { (time.utc().format("%-d %b %Y, %H:%M")) } } @else { (none) }
+        @if let Some(time) = time {
+            // Broken between date and time, if anywhere.
+            time datetime=(time) { span { (time.utc().format("%-d %b %Y,")) } " " span { (time.utc().format("%H:%M")) } }
+        } @else { (none) }
     }
+}
+
+/// The day alone, where the cell is narrow; the attribute has the rest.
+fn day(time: Timestamp) -> Markup {
+    html! { time datetime=(time) { span { (time.utc().format("%-d %b %Y")) } } }
+}
+
+fn upper(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map(|first| first.to_uppercase().chain(chars).collect()).unwrap_or_default()
 }
 
 fn urgency(state: FeedState) -> u8 {

@@ -5,6 +5,9 @@ use crate::lists::opml::{Opml, Outline};
 use crate::lists::roster::{ListInput, Roster};
 use crate::model::{FeedId, FeedUrl, Role};
 
+/// Hours.
+const DAY_HOURS: u64 = 24;
+
 const START: Timestamp = Timestamp::from_seconds(1_780_000_000);
 
 fn after(hours: u64) -> Timestamp {
@@ -33,6 +36,9 @@ enum Visit {
     /// Its third success at another address.
     Moves,
 }
+
+/// Visits after so many hours, and what each of them tells.
+type Told = &'static [(u64, Visit, &'static [Happening])];
 
 /// Makes the visits, each so many hours after the start; what each of them told.
 fn tell(mut feed: Feed, visits: &[(u64, Visit)]) -> Vec<Vec<Happening>> {
@@ -75,8 +81,7 @@ fn tell(mut feed: Feed, visits: &[(u64, Visit)]) -> Vec<Vec<Happening>> {
 fn troubles_are_told_when_they_begin_and_get_worse_and_when_they_are_over() {
     use Happening::{At, Got, OutOf};
     use Trouble::{BrokenForADay, BrokenForAMonth, BrokenForAWeek, Gone, Quarantined};
-    let day = 24;
-    let table: &[(&str, &[(u64, Visit, &[Happening])])] = &[
+    let table: &[(&str, Told)] = &[
         ("a bad hour is no news", &[(0, Visit::New, &[]), (1, Visit::Fails, &[]), (2, Visit::Same, &[])]),
         (
             "a day, a week and a month, each once however often it is asked",
@@ -86,20 +91,20 @@ fn troubles_are_told_when_they_begin_and_get_worse_and_when_they_are_over() {
                 (24, Visit::Fails, &[]),
                 (25, Visit::Fails, &[Got(BrokenForADay)]),
                 (26, Visit::Fails, &[]),
-                (6 * day, Visit::Fails, &[]),
-                (8 * day, Visit::Fails, &[Got(BrokenForAWeek)]),
-                (9 * day, Visit::Fails, &[]),
-                (31 * day, Visit::Fails, &[Got(BrokenForAMonth)]),
-                (80 * day, Visit::Fails, &[]),
-                (81 * day, Visit::Same, &[OutOf(BrokenForAMonth)]),
-                (82 * day, Visit::Same, &[]),
-                (83 * day, Visit::Fails, &[]),
-                (85 * day, Visit::Fails, &[Got(BrokenForADay)]),
+                (6 * DAY_HOURS, Visit::Fails, &[]),
+                (8 * DAY_HOURS, Visit::Fails, &[Got(BrokenForAWeek)]),
+                (9 * DAY_HOURS, Visit::Fails, &[]),
+                (31 * DAY_HOURS, Visit::Fails, &[Got(BrokenForAMonth)]),
+                (80 * DAY_HOURS, Visit::Fails, &[]),
+                (81 * DAY_HOURS, Visit::Same, &[OutOf(BrokenForAMonth)]),
+                (82 * DAY_HOURS, Visit::Same, &[]),
+                (83 * DAY_HOURS, Visit::Fails, &[]),
+                (85 * DAY_HOURS, Visit::Fails, &[Got(BrokenForADay)]),
             ],
         ),
         (
             "asked seldom, the worst is told alone",
-            &[(0, Visit::Fails, &[]), (40 * day, Visit::Fails, &[Got(BrokenForAMonth)])],
+            &[(0, Visit::Fails, &[]), (40 * DAY_HOURS, Visit::Fails, &[Got(BrokenForAMonth)])],
         ),
         (
             "being told to wait for a day is silence too",
@@ -111,10 +116,10 @@ fn troubles_are_told_when_they_begin_and_get_worse_and_when_they_are_over() {
                 (0, Visit::New, &[]),
                 (1, Visit::Fails, &[]),
                 (2, Visit::Breaks, &[Got(Quarantined)]),
-                (2 * day, Visit::Breaks, &[]),
-                (3 * day, Visit::Fails, &[]),
-                (9 * day, Visit::Breaks, &[Got(BrokenForAWeek)]),
-                (10 * day, Visit::New, &[OutOf(BrokenForAWeek)]),
+                (2 * DAY_HOURS, Visit::Breaks, &[]),
+                (3 * DAY_HOURS, Visit::Fails, &[]),
+                (9 * DAY_HOURS, Visit::Breaks, &[Got(BrokenForAWeek)]),
+                (10 * DAY_HOURS, Visit::New, &[OutOf(BrokenForAWeek)]),
             ],
         ),
         (
@@ -123,8 +128,8 @@ fn troubles_are_told_when_they_begin_and_get_worse_and_when_they_are_over() {
                 (0, Visit::New, &[]),
                 (1, Visit::Fails, &[]),
                 (25, Visit::Gone, &[Got(Gone)]),
-                (50 * day, Visit::Fails, &[]),
-                (51 * day, Visit::New, &[OutOf(Gone)]),
+                (50 * DAY_HOURS, Visit::Fails, &[]),
+                (51 * DAY_HOURS, Visit::New, &[OutOf(Gone)]),
             ],
         ),
         ("a move", &[(0, Visit::New, &[]), (1, Visit::Moves, &[At(Address::Moved)]), (2, Visit::Same, &[])]),
@@ -147,41 +152,44 @@ fn troubles_are_told_when_they_begin_and_get_worse_and_when_they_are_over() {
 #[test]
 fn silence_is_measured_by_the_feeds_own_rhythm() {
     use Happening::{Got, OutOf};
-    let day = 24;
     let with_rhythm = |days: u64| {
         let mut feed = feed("https://kiln.example/feed");
         feed.schedule.rhythm = Some(Duration::from_hours(24 * days));
         feed
     };
-    let table: &[(&str, u64, &[(u64, Visit, &[Happening])])] = &[
+    let table: &[(&str, u64, Told)] = &[
         (
             "thirty days at least, told once, and over with a word",
             1,
             &[
                 (0, Visit::New, &[]),
-                (30 * day, Visit::Same, &[]),
-                (31 * day, Visit::Same, &[Got(Trouble::Silent)]),
-                (90 * day, Visit::Same, &[]),
-                (91 * day, Visit::New, &[OutOf(Trouble::Silent)]),
-                (92 * day, Visit::Same, &[]),
+                (30 * DAY_HOURS, Visit::Same, &[]),
+                (31 * DAY_HOURS, Visit::Same, &[Got(Trouble::Silent)]),
+                (90 * DAY_HOURS, Visit::Same, &[]),
+                (91 * DAY_HOURS, Visit::New, &[OutOf(Trouble::Silent)]),
+                (92 * DAY_HOURS, Visit::Same, &[]),
             ],
         ),
         (
             "a monthly feed may take five months",
             30,
-            &[(0, Visit::New, &[]), (150 * day, Visit::Same, &[]), (151 * day, Visit::Same, &[Got(Trouble::Silent)])],
+            &[
+                (0, Visit::New, &[]),
+                (150 * DAY_HOURS, Visit::Same, &[]),
+                (151 * DAY_HOURS, Visit::Same, &[Got(Trouble::Silent)]),
+            ],
         ),
         (
             "broken while silent: only what is worse",
             1,
             &[
                 (0, Visit::New, &[]),
-                (31 * day, Visit::Same, &[Got(Trouble::Silent)]),
-                (32 * day, Visit::Fails, &[]),
-                (34 * day, Visit::Fails, &[Got(Trouble::BrokenForADay)]),
-                (35 * day, Visit::Same, &[OutOf(Trouble::BrokenForADay)]),
-                (36 * day, Visit::Same, &[]),
-                (37 * day, Visit::New, &[OutOf(Trouble::Silent)]),
+                (31 * DAY_HOURS, Visit::Same, &[Got(Trouble::Silent)]),
+                (32 * DAY_HOURS, Visit::Fails, &[]),
+                (34 * DAY_HOURS, Visit::Fails, &[Got(Trouble::BrokenForADay)]),
+                (35 * DAY_HOURS, Visit::Same, &[OutOf(Trouble::BrokenForADay)]),
+                (36 * DAY_HOURS, Visit::Same, &[]),
+                (37 * DAY_HOURS, Visit::New, &[OutOf(Trouble::Silent)]),
             ],
         ),
     ];
@@ -196,7 +204,7 @@ fn silence_is_measured_by_the_feeds_own_rhythm() {
     let told = tell(old, &[(0, Visit::Same), (24, Visit::Same), (48, Visit::New)]);
     assert_eq!(told, [vec![], vec![], vec![OutOf(Trouble::Silent)]]);
     // Nothing is known of its rhythm: nothing can be said.
-    let told = tell(feed("https://kiln.example/feed"), &[(0, Visit::New), (3000 * day, Visit::Same)]);
+    let told = tell(feed("https://kiln.example/feed"), &[(0, Visit::New), (3000 * DAY_HOURS, Visit::Same)]);
     assert_eq!(told, [vec![], vec![]]);
 }
 
