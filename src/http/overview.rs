@@ -52,12 +52,6 @@ pub(super) fn hearing(live: &Live, view: &View) -> Hearing {
     }
 }
 
-/// How many feeds of a view are broken.
-pub(super) fn troubled(live: &Live, view: &View) -> usize {
-    let is_broken = |feed: &Feed| feed.trouble.is_some_and(Trouble::is_broken);
-    view.feeds.iter().filter(|id| live.feed(**id).is_some_and(|feed| is_broken(&feed))).count()
-}
-
 /// Reads what is asked of the status page.
 pub(super) fn parse(query: &str) -> Result<Asked, BadParameter> {
     let mut asked = Asked::default();

@@ -305,7 +305,7 @@ fn render(app: &App, key: Key) -> Result<Rendered, StoreError> {
         };
         // What only the keeper may read in full is not hinted at to everybody.
         if !app.config.load().server.public {
-            page.troubled = overview::troubled(&app.live, &view);
+            page.troubled = app.live.broken_among(&view.feeds);
         }
         match key.format {
             Format::Atom => atom::render(&page, &site),

@@ -10,6 +10,7 @@ use std::time::Duration;
 use crate::feeds::clean;
 use crate::listen::live::Bound;
 use crate::listen::page::Source;
+use crate::listen::view;
 use crate::lists::roster::List;
 use crate::model::{
     CleanHtml, EntryKey, Feed, FeedState, HealthEvent, HealthKind, Markup, Timestamp, Trouble, redact_text,
@@ -56,14 +57,15 @@ pub enum Happening {
 pub fn after_visit(before: &Feed, after: &Feed, address: Address, now: Timestamp) -> (Option<Trouble>, Vec<Happening>) {
     let mut happened = Vec::new();
     // Moving back to where the list says that it is asks nothing of anybody.
-    if address != Address::Kept && after.moved_to.is_some() {
+    if address != Address::Kept && after.moved_to.is_some() && after.moved_to != before.moved_to {
         happened.push(Happening::At(address));
     }
     let known = before.trouble;
     let is_well = after.schedule.state == FeedState::Ok;
     let now_known = match (known, trouble(after, now)) {
         (Some(Trouble::Silent), None) if is_well => {
-            if after.newest > before.newest {
+            // It may have spoken between two visits, through a hub; or its rhythm alone is seen otherwise now.
+            if !silent_by(before.schedule.rhythm, after.newest, now) {
                 happened.push(Happening::OutOf(Trouble::Silent));
             }
             None
@@ -110,7 +112,11 @@ fn broken_since(feed: &Feed) -> Option<Timestamp> {
 }
 
 fn is_silent(feed: &Feed, at: Timestamp) -> bool {
-    let (Some(rhythm), Some(newest)) = (feed.schedule.rhythm, feed.newest) else { return false };
+    silent_by(feed.schedule.rhythm, feed.newest, at)
+}
+
+fn silent_by(rhythm: Option<Duration>, newest: Option<Timestamp>, at: Timestamp) -> bool {
+    let (Some(rhythm), Some(newest)) = (rhythm, newest) else { return false };
     at.since(newest) > SILENT_AT_LEAST.max(rhythm.saturating_mul(SILENT_RHYTHMS))
 }
 
@@ -119,7 +125,7 @@ pub fn events(before: &Feed, after: &Feed, happened: &[Happening], bound: &Bound
     if happened.is_empty() {
         return Vec::new();
     }
-    let source = crate::listen::view::source(bound, after);
+    let source = view::source(bound, after);
     let lists = bound.roster.subscriptions_of(&after.url).map(|(list, _)| list);
     let mut lists: Vec<&str> = lists.map(|list: &List| list.title.as_str()).collect();
     lists.dedup();
@@ -215,8 +221,10 @@ fn words(
             (HealthKind::Broken, format!("{who} has not been heard for {broken_for}"), words)
         }
         Happening::OutOf(Trouble::Silent) => {
-            let silence = days(now.since(before.newest.unwrap_or(now)));
-            let words = vec![format!("There is something new, after {silence} days of silence. Say hello?")];
+            let silence = now.since(before.newest.unwrap_or(now));
+            let silence =
+                if silence > SILENT_AT_LEAST { format!("{} days of", days(silence)) } else { "a long".to_owned() };
+            let words = vec![format!("There is something new, after {silence} silence. Say hello?")];
             (HealthKind::Back, format!("{who} speaks again"), words)
         }
         Happening::OutOf(_) => {
@@ -236,6 +244,13 @@ fn words(
             ];
             (HealthKind::Found, format!("The feed of {who} was found"), words)
         }
+        Happening::At(_) if is_upgrade(before, after) => {
+            let words = vec![
+                "Its feed is to be had over https now, and is asked there.".to_owned(),
+                "Nothing else has changed: put https into your list when you like.".to_owned(),
+            ];
+            (HealthKind::Moved, format!("{who} has moved to https"), words)
+        }
         Happening::At(_) => {
             let words = vec![
                 format!("Its feed is at {} now, and is asked there.", after.address()),
@@ -244,6 +259,12 @@ fn words(
             (HealthKind::Moved, format!("{who} has moved"), words)
         }
     }
+}
+
+/// Whether nothing in the address has changed but http to https.
+fn is_upgrade(before: &Feed, after: &Feed) -> bool {
+    let (old, new) = (before.address().as_str(), after.address().as_str());
+    old.strip_prefix("http:").is_some_and(|old| new.strip_prefix("https:") == Some(old))
 }
 
 /// What the keeper of the list can do about a feed that fails.

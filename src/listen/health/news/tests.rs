@@ -255,6 +255,12 @@ fn events_say_who_and_why_and_what_to_do_and_no_secret() {
     assert!(broken.text.as_str().contains("has no such page (HTTP 404)"));
     assert!(broken.text.as_str().contains("look for its feed on its home page"));
 
+    let http = Feed { moved_to: None, ..feed("http://kiln.example/feed") };
+    let https =
+        Feed { moved_to: Some(FeedUrl::parse("https://kiln.example/feed").expect("an address")), ..http.clone() };
+    let told = events(&http, &https, &[Happening::At(Address::Moved)], &bound, now);
+    assert_eq!(told[0].title, "Kiln <Lane> & sons has moved to https");
+
     let fault = list_event("desired", "My desired", Some("line 3: cut short"), now, 1);
     assert_eq!((fault.title.as_str(), fault.list.as_deref()), ("The list My desired cannot be read", Some("desired")));
     assert!(fault.text.as_str().contains("Line 3: cut short."), "{}", fault.text.as_str());
