@@ -50,11 +50,12 @@ struct FeedStatus<'a> {
     recent: Vec<RecentFetch>,
 }
 
-/// A fetch, oldest first.
+/// One of the last fetches; they stand oldest first.
 #[derive(Serialize)]
 struct RecentFetch {
     at: String,
     status: Option<u16>,
+    /// `read`, `unchanged`, `refused`, `unreadable` or `failed`, as [`Came`](crate::model::Came) spells them.
     outcome: &'static str,
     new: u16,
 }

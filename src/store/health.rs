@@ -90,8 +90,8 @@ pub(super) fn latest(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{FeedId, Timestamp};
-    use crate::store::Store;
+    use crate::model::{Feed, FeedId, FeedUrl, Timestamp, Trouble};
+    use crate::store::{FeedUpdate, Store, TakeOver};
 
     fn event(days: u64, feed: u32, list: Option<&str>) -> HealthEvent {
         let listed_at = Timestamp::from_seconds(1_795_379_832).plus(Duration::from_hours(24 * days));
@@ -101,6 +101,28 @@ mod tests {
             list: list.map(str::to_owned),
             title: format!("Kiln & co, day {days}"),
             text: CleanHtml::from_cleaner("<p>It <b>moved</b>.</p>".to_owned()),
+        }
+    }
+
+    #[test]
+    fn an_event_is_committed_with_the_fetch_that_brought_it() {
+        let home = tempfile::tempdir().expect("there is room");
+        let store = Store::open(home.path(), 1 << 20).expect("it opens");
+        let now = Timestamp::from_seconds(1_795_379_832);
+        let urls = vec![FeedUrl::parse("https://example.org/feed").expect("an address")];
+        let known = store.take_over(&TakeOver { urls, ..TakeOver::default() }, now).expect("it takes over").remove(0);
+        let trouble = Some(Trouble::BrokenForADay);
+        let broken = Feed { trouble, ..known.clone() };
+        let unknown = Feed { id: FeedId(77), ..known.clone() };
+        let mut updates = [broken, unknown].map(|feed| {
+            let events = vec![event(1, feed.id.0, None)];
+            FeedUpdate { feed, changes: vec![], events }
+        });
+        for _ in 0..2 {
+            store.commit(&mut updates).expect("it commits");
+            assert_eq!(store.feed(known.id).expect("it reads").and_then(|feed| feed.trouble), trouble);
+            let told = store.health(None, 10).expect("it reads");
+            assert_eq!(told, updates[0].events, "once, and nothing of a feed that is not stored");
         }
     }
 
