@@ -21,7 +21,7 @@
 //! | [`lists`] | OPML files, the roster made of them, its changes | the network, the database |
 //! | [`feeds`] | fetching and reading: address guard, client, decoding, parsing, cleaning, identity, schedule | lists, the database |
 //! | [`store`] | the database: the only room that knows redb | lists, the network |
-//! | [`listen`] | what the views say: the present, and streams merged into pages | formats, HTTP |
+//! | [`listen`] | what the views say: the present, streams merged into pages, what happens to the feeds themselves | formats, HTTP |
 //! | [`publish`] | the bytes of a page: Atom, RSS, JSON Feed, OPML, HTML | where entries come from, HTTP |
 //! | [`http`] | requests and answers: routes, access, conditional requests, kept pages | fetching, the schedule |
 //! | [`daemon`] | the clock, the due queue and every task | formats |

@@ -5,6 +5,8 @@
 mod entry;
 mod event;
 mod feed;
+mod health;
+mod recent;
 mod time;
 mod url;
 
@@ -14,5 +16,7 @@ pub use feed::{
     About, Change, Document, Feed, FeedId, FeedState, Format, Hash64, IdentityRule, Known, Pace, PendingMove, Schedule,
     UpdatePeriod, Validators,
 };
+pub use health::{HealthEvent, HealthKind, Trouble};
+pub use recent::{Came, Fetch, Recent};
 pub use time::Timestamp;
 pub use url::{FeedUrl, UrlFault, comparable_link, redact, redact_text};

@@ -14,6 +14,7 @@ mod aside;
 mod commit;
 mod engine;
 mod error;
+mod health;
 mod kept;
 mod packing;
 mod records;
@@ -37,7 +38,7 @@ pub use snapshot::{Head, Snapshot};
 pub use sweep::{FeedCount, Retention, Swept};
 pub use takeover::TakeOver;
 
-use crate::model::{Feed, FeedId, FeedUrl, Known, ListEvent, Timestamp};
+use crate::model::{EntryKey, Feed, FeedId, FeedUrl, HealthEvent, Known, ListEvent, Timestamp};
 use engine::Engine;
 use error::Fault;
 use records::known_of;
@@ -150,6 +151,17 @@ impl Store {
     /// All remembered paths, in the order of their bytes.
     pub fn paths(&self) -> Result<Vec<(String, FeedUrl)>, StoreError> {
         self.engine.read(|transaction| kept::paths(&transaction))
+    }
+
+    /// Keeps what happened to lists themselves; what happens to feeds comes with [`commit`](Self::commit). Noting the
+    /// same event again changes nothing. Events of 400 days are kept, at most 5,000.
+    pub fn note(&self, events: &[HealthEvent]) -> Result<(), StoreError> {
+        self.engine.write(|transaction| health::add(transaction, events))
+    }
+
+    /// What happened to feeds and lists themselves: at most `max` events behind `before`, newest first.
+    pub fn health(&self, before: Option<EntryKey>, max: usize) -> Result<Vec<HealthEvent>, StoreError> {
+        self.engine.read(|transaction| health::latest(&transaction, before, max))
     }
 
     /// One step of applying retention: entries beyond number or age go, but never the newest 20 of a feed; purged

@@ -234,7 +234,11 @@ async fn mark(app: Arc<App>, commits: Commits, gate: Gate, followed: HashSet<Fee
         for feed in &feeds {
             let left_at = if followed.contains(&feed.id) { None } else { feed.left_at.or(Some(now())) };
             if feed.left_at != left_at {
-                updates.push(FeedUpdate { feed: Feed { left_at, ..Feed::clone(feed) }, changes: Vec::new() });
+                updates.push(FeedUpdate {
+                    feed: Feed { left_at, ..Feed::clone(feed) },
+                    changes: Vec::new(),
+                    events: vec![],
+                });
             }
         }
     }

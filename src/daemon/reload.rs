@@ -9,6 +9,7 @@ use tracing::{info, warn};
 use super::blocking;
 use super::poll::Gate;
 use crate::config::Config;
+use crate::listen::health;
 use crate::listen::live::Live;
 use crate::lists::opml;
 use crate::lists::roster::{ListInput, Roster};
@@ -25,6 +26,8 @@ pub(super) struct Lists {
     store: Arc<Store>,
     gate: Gate,
     found: Found,
+    /// The lists that were last told to be unreadable.
+    told: BTreeSet<String>,
     roster: Arc<Roster>,
     was_read: bool,
 }
@@ -49,9 +52,9 @@ impl Lists {
         store: Arc<Store>,
         gate: Gate,
     ) -> Result<Self, StoreError> {
-        let stored = {
+        let (stored, told) = {
             let store = Arc::clone(&store);
-            blocking(move || store.lists()).await?
+            blocking(move || Ok::<_, StoreError>((store.lists()?, health::unreadable_lists(&store)?))).await?
         };
         let good: BTreeMap<String, Vec<u8>> = stored.into_iter().collect();
         let roster = Arc::new(build(&good, &BTreeMap::new(), &config.roles));
@@ -62,6 +65,7 @@ impl Lists {
             store,
             gate,
             found: Found { good, ..Found::default() },
+            told,
             roster,
             was_read: false,
         })
@@ -99,6 +103,7 @@ impl Lists {
                 }
             }
         }
+        self.tell(&found, &roster, now).await?;
         let roster = Arc::new(roster);
         let committed = {
             let (store, live, old, new) =
@@ -113,6 +118,23 @@ impl Lists {
         self.live.set_roster(Roster::clone(&roster), committed.ids, committed.old_paths);
         (self.found, self.roster, self.was_read) = (found, roster, true);
         Ok(Some(feeds))
+    }
+
+    /// Remembers as events which lists can no longer be read, and which can again: each once, also over restarts.
+    async fn tell(&mut self, found: &Found, roster: &Roster, now: Timestamp) -> Result<(), StoreError> {
+        let mut events = Vec::new();
+        for (list, seq) in roster.lists.iter().zip(0..) {
+            let fault = found.faults.get(&list.name);
+            if fault.is_some() != self.told.contains(&list.name) {
+                events.push(health::news::list_event(&list.name, &list.title, fault.map(String::as_str), now, seq));
+            }
+        }
+        if !events.is_empty() {
+            let store = Arc::clone(&self.store);
+            blocking(move || store.note(&events)).await?;
+        }
+        self.told = found.faults.keys().cloned().collect();
+        Ok(())
     }
 }
 

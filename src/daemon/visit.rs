@@ -20,7 +20,9 @@ use crate::feeds::identity::{Reconciled, reconcile};
 use crate::feeds::parse::{self, NotAFeed};
 use crate::feeds::schedule::{self, Answered, Limits, Outcome};
 use crate::http::App;
-use crate::model::{Change, Document, Feed, FeedId, FeedState, Timestamp, Validators};
+use crate::listen::health::news::{self, Address};
+use crate::listen::live::Bound;
+use crate::model::{Came, Change, Document, Feed, FeedId, FeedState, Fetch, HealthEvent, Timestamp, Validators};
 use crate::store::{FeedUpdate, Store, StoreError};
 
 /// What visits share.
@@ -197,8 +199,9 @@ impl Visitor {
         let (store, before) = (Arc::clone(&self.app.store), Arc::clone(old));
         let limits = *limits;
         let jitter = chance();
-        let applied = self.work(move || apply(&store, &before, taken, &limits, jitter, now())).await;
-        let Applied { mut feed, changes, added, shows } = match applied {
+        let bound = self.app.live.bound();
+        let applied = self.work(move || apply(&store, &bound, &before, taken, &limits, jitter, now())).await;
+        let Applied { mut feed, changes, events, added, shows } = match applied {
             Ok(applied) => applied,
             Err(fault) => {
                 warn!(feed.url = %old.url, %fault, "what is stored of a feed cannot be read; its answer is dropped");
@@ -212,7 +215,7 @@ impl Visitor {
         feed.left_at = current.left_at;
         report(old, &feed, added);
         let freshness: Vec<Duration> = fresh(old, &changes);
-        let Ok(written) = self.commits.write(vec![FeedUpdate { feed, changes }]).await else {
+        let Ok(written) = self.commits.write(vec![FeedUpdate { feed, changes, events }]).await else {
             self.recall(old.id).await;
             return false;
         };
@@ -306,6 +309,7 @@ fn word_for(outcome: &Outcome) -> &'static str {
 struct Applied {
     feed: Feed,
     changes: Vec<Change>,
+    events: Vec<HealthEvent>,
     added: u32,
     shows: bool,
 }
@@ -313,6 +317,7 @@ struct Applied {
 /// The feed's next state. Only new and changed entries are cleaned.
 fn apply(
     store: &Store,
+    bound: &Bound,
     old: &Feed,
     taken: Taken,
     limits: &Limits,
@@ -323,6 +328,7 @@ fn apply(
     let mut feed = old.clone();
     let mut changes = Vec::new();
     let mut added = 0;
+    let mut address = Address::Kept;
     if let Some(Read { document, bytes, body_hash }) = document {
         let cleaner = Cleaner::new(bytes);
         let known = store.known(old.id)?;
@@ -348,13 +354,38 @@ fn apply(
     }
     if let Some(adopted) = next.adopted {
         feed.moved_to = (adopted != feed.url).then_some(adopted);
+        address = Address::Moved;
     }
+    if let Some(fetch) = remembered(&outcome, added, now) {
+        feed.recent = old.recent.with(fetch);
+    }
+    // The store counts by itself; what happened is told from the feed as it will be.
+    let listed = changes.iter().filter(|change| change.entry.is_some()).map(|change| change.now.listed_at);
+    feed.newest = listed.max().max(old.newest);
+    let (trouble, happened) = news::after_visit(old, &feed, address, now);
+    feed.trouble = trouble;
+    let events = news::events(old, &feed, &happened, bound, now);
     let is_first = old.schedule.state == FeedState::New;
     let shows = is_first
         || changes.iter().any(|change| change.entry.is_some())
         || feed.about != old.about
-        || feed.moved_to != old.moved_to;
-    Ok(Applied { feed, changes, added, shows })
+        || feed.moved_to != old.moved_to
+        || feed.trouble != old.trouble
+        || !events.is_empty();
+    Ok(Applied { feed, changes, events, added, shows })
+}
+
+/// A fetch as it is remembered; none where our own network was at fault.
+fn remembered(outcome: &Outcome, added: u32, now: Timestamp) -> Option<Fetch> {
+    let (came, status) = match outcome {
+        Outcome::Fetched { answer, .. } => (Came::Read, Some(answer.status)),
+        Outcome::Unchanged { answer, .. } => (Came::Unchanged, Some(answer.status)),
+        Outcome::Unusable { answer, .. } => (Came::Unreadable, Some(answer.status)),
+        Outcome::Refused { answer } => (Came::Refused, Some(answer.status)),
+        Outcome::Failed { .. } => (Came::Failed, None),
+        Outcome::Offline => return None,
+    };
+    Some(Fetch { at: now, status, came, new: u16::try_from(added).unwrap_or(u16::MAX) })
 }
 
 /// One line for what changed in a feed's state, a quiet one for every other visit.

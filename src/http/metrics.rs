@@ -31,7 +31,7 @@ pub struct StateLabels {
 /// What was asked for, and what was answered.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct RequestLabels {
-    /// `listen`, `list` (a list, folder or voice in it), `voice`, `page`, `status`, `other`.
+    /// `listen`, `list` (a list, folder or voice in it), `voice`, `health`, `page`, `status`, `other`.
     pub view: &'static str,
     /// The format's ending, or `other`.
     pub format: &'static str,

@@ -1,12 +1,14 @@
 //! What pages for people say about the whole: the circles, how far listening has come, how the feeds fare.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use crate::listen::live::{Bound, Live};
 use crate::listen::view::{self, View};
 use crate::lists::roster::{List, Place, PlaceKind, Subscription};
-use crate::model::{FeedState, Schedule, Timestamp};
-use crate::publish::html::{Circle, FeedRow, Folder, Hearing, Status};
+use crate::model::{Feed, FeedState, Schedule, Timestamp, Trouble};
+use crate::publish::html::{Asked, Circle, FeedRow, Folder, Hearing, ListRow, Status};
+
+use super::query::{BadParameter, pairs};
 
 /// The lists with the folders directly in them.
 pub(super) fn circles(bound: &Bound) -> Vec<Circle> {
@@ -50,32 +52,120 @@ pub(super) fn hearing(live: &Live, view: &View) -> Hearing {
     }
 }
 
-/// How the feeds fare.
-pub(super) fn status(live: &Live) -> Status {
-    let bound = live.bound();
-    let mut feeds = Vec::new();
-    live.for_each_listed(|feed| {
-        let source = view::source(&bound, feed);
-        feeds.push(FeedRow {
-            title: source.title,
-            url: feed.url.to_string(),
-            voice_path: Some(source.voice_path).filter(|path| !path.is_empty()),
-            state: feed.schedule.state,
-            last_answer: last_answer(&feed.schedule),
-            last_success: feed.schedule.last_success,
-            next_poll: Some(feed.schedule.next_poll).filter(|at| *at < Timestamp::MAX),
-            entries: feed.entries,
-        });
-    });
-    let lists = bound.roster.lists.iter();
-    let faults = lists.filter_map(|list| list.fault.as_ref().map(|fault| format!("The list {}: {fault}", list.name)));
-    Status { faults: faults.collect(), feeds }
+/// Reads what is asked of the status page.
+pub(super) fn parse(query: &str) -> Result<Asked, BadParameter> {
+    let mut asked = Asked::default();
+    for (name, value) in pairs(query) {
+        match name.as_str() {
+            "state" => {
+                let state = FeedState::ALL.into_iter().find(|state| state.as_str() == value);
+                let states = FeedState::ALL.map(FeedState::as_str).join(", ");
+                let unknown = || BadParameter(format!("state={value}: state is one of {states}"));
+                asked.state = Some(state.ok_or_else(unknown)?);
+            }
+            "list" => asked.list = Some(value),
+            "page" => {
+                let page = value.parse().ok().filter(|page| *page > 0);
+                asked.page = page.ok_or_else(|| BadParameter(format!("page={value}: page is a number from 1 on")))?;
+            }
+            "token" => {}
+            _ => return Err(BadParameter(format!("{name}: no such parameter; there are state, list and page"))),
+        }
+    }
+    Ok(asked)
 }
 
+/// How the feeds fare: one page of them, those in trouble first.
+pub(super) fn status(live: &Live, bound: &Bound, asked: Asked) -> Result<Status, BadParameter> {
+    let roster = &bound.roster;
+    let list = match &asked.list {
+        Some(name) => Some(
+            roster
+                .lists
+                .iter()
+                .position(|list| list.name == *name)
+                .ok_or_else(|| BadParameter(format!("list={name}: there is no such list")))?,
+        ),
+        None => None,
+    };
+    let stands_in = |feed: &Feed, index: usize| {
+        roster.subscriptions_of(&feed.url).any(|(list, _)| list.name == roster.lists[index].name)
+    };
+    let mut states = BTreeMap::new();
+    let mut matching = Vec::new();
+    live.for_each_listed(|feed| {
+        if list.is_some_and(|list| !stands_in(feed, list)) {
+            return;
+        }
+        let state = feed.schedule.state;
+        *states.entry(state).or_default() += 1;
+        if asked.state.is_none_or(|wanted| wanted == state) {
+            matching.push((urgency(feed), view::title(bound, feed).to_lowercase(), feed.id));
+        }
+    });
+    matching.sort_unstable();
+    let pages = matching.len().div_ceil(Status::ROWS).max(1);
+    let asked = Asked { page: asked.page.min(pages), ..asked };
+    let shown = matching.iter().skip((asked.page - 1) * Status::ROWS).take(Status::ROWS);
+    let feeds = shown.filter_map(|(_, _, id)| live.feed(*id)).map(|feed| row(bound, &feed)).collect();
+    let lists = roster.lists.iter().map(|list| ListRow {
+        name: list.name.clone(),
+        title: list.title.clone(),
+        path: list.path.clone(),
+        fault: list.fault.clone(),
+        warnings: list.warnings.iter().map(|warning| (warning.line, warning.reason.clone())).collect(),
+    });
+    Ok(Status { lists: lists.collect(), states, asked, matching: matching.len(), feeds })
+}
+
+fn row(bound: &Bound, feed: &Feed) -> FeedRow {
+    let source = view::source(bound, feed);
+    let schedule = &feed.schedule;
+    let mut lists = Vec::new();
+    for (list, _) in bound.roster.subscriptions_of(&feed.url) {
+        let list = (list.title.clone(), list.path.clone());
+        if !lists.contains(&list) {
+            lists.push(list);
+        }
+    }
+    FeedRow {
+        title: source.title,
+        url: feed.url.to_string(),
+        moved_to: feed.moved_to.as_ref().map(ToString::to_string),
+        voice_path: Some(source.voice_path).filter(|path| !path.is_empty()),
+        lists,
+        state: schedule.state,
+        is_silent: feed.trouble == Some(Trouble::Silent),
+        failing_since: schedule.failing_since,
+        last_attempt: schedule.last_attempt,
+        last_answer: last_answer(schedule),
+        last_success: schedule.last_success,
+        next_poll: Some(schedule.next_poll).filter(|at| *at < Timestamp::MAX),
+        newest: feed.newest,
+        entries: feed.entries,
+        recent: feed.recent.clone(),
+    }
+}
+
+/// Those that need a look first come first.
+fn urgency(feed: &Feed) -> u8 {
+    match feed.schedule.state {
+        FeedState::Quarantined => 0,
+        FeedState::Gone => 1,
+        FeedState::Backoff => 2,
+        FeedState::Held => 3,
+        FeedState::New => 4,
+        FeedState::Ok if feed.trouble.is_some() => 5,
+        FeedState::Ok => 6,
+    }
+}
+
+/// The last answer in words.
 fn last_answer(schedule: &Schedule) -> String {
     match (&schedule.last_error, schedule.last_status) {
         (Some(error), _) => error.clone(),
-        (None, Some(status)) => status.to_string(),
+        (None, Some(304)) => "nothing new (304)".to_owned(),
+        (None, Some(status)) => format!("the feed ({status})"),
         (None, None) => "not asked yet".to_owned(),
     }
 }
@@ -86,6 +176,6 @@ pub(super) fn what_there_is(bound: &Bound, path: &str) -> String {
     let lists = if lists.is_empty() { "no list yet".to_owned() } else { lists.join(", ") };
     format!(
         "There is nothing at {path}. There are /listen, {lists}, the folders and voices below them, and /voices/ with a \
-         voice's name; each as .atom, .rss, .json, .html and .opml."
+         voice's name, and /health; each as .atom, .rss, .json, .html and .opml. /status tells how the feeds answer."
     )
 }

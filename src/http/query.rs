@@ -90,7 +90,7 @@ pub fn split_ending(path: &str) -> (&str, Option<Format>) {
 /// A parameter that cannot be followed, in words for the person who typed it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct BadParameter(String);
+pub struct BadParameter(pub(super) String);
 
 /// The longest search that is looked at, in characters.
 const MAX_SEARCH_CHARS: usize = 500;

@@ -22,11 +22,11 @@ use super::overview;
 use super::query::{self, Format, decode_path, split_ending};
 use super::status::StatusBody;
 use crate::listen::live::Bound;
-use crate::listen::merge;
-use crate::listen::page::Query;
-use crate::listen::view::{self, Found};
+use crate::listen::page::{Page, Query};
+use crate::listen::view::{self, Found, View};
+use crate::listen::{health, merge};
 use crate::publish::html::{self, Front};
-use crate::publish::{Site, atom, json, opml, rss};
+use crate::publish::{Site, address, atom, json, opml, rss};
 use crate::store::StoreError;
 
 /// A whole answer in memory, or the status that is written as it is read.
@@ -94,6 +94,7 @@ impl Route {
         match self {
             Self::Live | Self::Ready | Self::Style => Openness::Always,
             Self::Status | Self::StatusPage | Self::Metrics => Openness::Never,
+            Self::View { path, .. } if path == view::HEALTH => Openness::Never,
             Self::Front | Self::View { .. } => Openness::WhenPublic,
         }
     }
@@ -103,6 +104,7 @@ impl Route {
             Self::Status | Self::StatusPage => "status",
             Self::Front => "page",
             Self::View { path, .. } if path == view::LISTEN => "listen",
+            Self::View { path, .. } if path == view::HEALTH => "health",
             Self::View { path, .. } if path.starts_with("/voices/") => "voice",
             Self::View { .. } => "list",
             Self::Live | Self::Ready | Self::Metrics | Self::Style => "other",
@@ -164,18 +166,7 @@ async fn dispatch(app: &Arc<App>, request: &Request<Incoming>, route: Route) -> 
             set(response.headers_mut(), header::CACHE_CONTROL, "no-store");
             (response, Some(Format::Json))
         }
-        Route::StatusPage => {
-            let app = Arc::clone(app);
-            let page = tokio::task::spawn_blocking(move || {
-                html::status(&overview::status(&app.live), &site(&app, &app.live.bound()))
-            });
-            let Ok(page) = page.await else {
-                return (text(StatusCode::INTERNAL_SERVER_ERROR, "This page could not be made.\n".to_owned()), None);
-            };
-            let mut response = text(StatusCode::OK, page);
-            set(response.headers_mut(), header::CONTENT_TYPE, Format::Html.media_type());
-            (response, Some(Format::Html))
-        }
+        Route::StatusPage => (status_page(app, query).await, Some(Format::Html)),
         Route::Metrics => {
             let app = Arc::clone(app);
             let figures = move || {
@@ -206,6 +197,28 @@ async fn dispatch(app: &Arc<App>, request: &Request<Incoming>, route: Route) -> 
             let format = format.unwrap_or_else(|| Format::accepted(accept));
             (page(app, headers, &path, format, query).await, Some(format))
         }
+    }
+}
+
+/// The status page: made anew each time, since it tells of every poll.
+async fn status_page(app: &Arc<App>, query: &str) -> Response<Answer> {
+    let asked = match overview::parse(query) {
+        Ok(asked) => asked,
+        Err(fault) => return refusal(app, StatusCode::BAD_REQUEST, Format::Html, &fault.to_string()),
+    };
+    let app = Arc::clone(app);
+    let page = tokio::task::spawn_blocking(move || {
+        let bound = app.live.bound();
+        overview::status(&app.live, &bound, asked).map(|status| html::status(&status, &site(&app, &bound)))
+    });
+    match page.await {
+        Ok(Ok(page)) => {
+            let mut response = text(StatusCode::OK, page);
+            set(response.headers_mut(), header::CONTENT_TYPE, Format::Html.media_type());
+            response
+        }
+        Ok(Err(fault)) => text(StatusCode::BAD_REQUEST, format!("{fault}\n")),
+        Err(_) => text(StatusCode::INTERNAL_SERVER_ERROR, "This page could not be made.\n".to_owned()),
     }
 }
 
@@ -273,11 +286,27 @@ fn render(app: &App, key: Key) -> Result<Rendered, StoreError> {
         Some(Found::Moved(path)) => return Ok(Rendered::Moved(path)),
         None => return Ok(Rendered::Nothing),
     };
-    let site = site(app, &bound);
+    let mut site = site(app, &bound);
+    let is_health = view.head.path == view::HEALTH;
+    // There is nobody to answer where a server speaks.
+    site.contact_links &= !is_health;
     let body = if key.format == Format::Opml {
-        opml::render(&view.head.title, &view::outlines(&bound, &view.head.path))
+        let outlines = if is_health {
+            health::outlines(&app.store, &app.live, &bound)?
+        } else {
+            view::outlines(&bound, &view.head.path)
+        };
+        opml::render(&view.head.title, &outlines)
     } else {
-        let page = merge::page(&app.store.snapshot()?, &app.live, &bound, &view, &key.query)?;
+        let mut page = if is_health {
+            health_page(app, &bound, &view, &key, &site)?
+        } else {
+            merge::page(&app.store.snapshot()?, &app.live, &bound, &view, &key.query)?
+        };
+        // What only the keeper may read in full is not hinted at to everybody.
+        if !app.config.load().server.public {
+            page.troubled = app.live.broken_among(&view.feeds);
+        }
         match key.format {
             Format::Atom => atom::render(&page, &site),
             Format::Rss => rss::render(&page, &site),
@@ -295,6 +324,16 @@ fn render(app: &App, key: Key) -> Result<Rendered, StoreError> {
     let kept = Arc::new(Kept::new(representation, view.feeds, stand));
     app.pages.keep(key, Arc::clone(&kept));
     Ok(Rendered::Page(kept))
+}
+
+/// A page of events; on a page for people the way to the voice is a path of ours, and not an address.
+fn health_page(app: &App, bound: &Bound, view: &View, key: &Key, site: &Site) -> Result<Page, StoreError> {
+    let address = |path: &str| address(site, path, "", &Query::default());
+    let mut page = health::page(&app.store, &app.live, bound, view, &key.query, address)?;
+    if key.format == Format::Html {
+        page.entries.iter_mut().for_each(|listed| listed.entry.link = None);
+    }
+    Ok(page)
 }
 
 /// What all pages share, as the configuration and the roster have it now.

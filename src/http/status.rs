@@ -13,7 +13,8 @@ use http_body::Frame;
 use serde::Serialize;
 
 use crate::listen::live::{Bound, Live};
-use crate::model::{Feed, FeedId, Schedule, Timestamp};
+use crate::lists::opml::Warning;
+use crate::model::{Feed, FeedId, Fetch, Schedule, Timestamp};
 
 #[derive(Serialize)]
 struct ListStatus<'a> {
@@ -23,6 +24,13 @@ struct ListStatus<'a> {
     feeds: usize,
     entries: u64,
     fault: Option<&'a str>,
+    warnings: Vec<ListWarning<'a>>,
+}
+
+#[derive(Serialize)]
+struct ListWarning<'a> {
+    line: usize,
+    reason: &'a str,
 }
 
 #[derive(Serialize)]
@@ -39,10 +47,23 @@ struct FeedStatus<'a> {
     interval_s: u64,
     entries: u32,
     moved_to: Option<String>,
+    recent: Vec<RecentFetch>,
+}
+
+/// One of the last fetches; they stand oldest first.
+#[derive(Serialize)]
+struct RecentFetch {
+    at: String,
+    status: Option<u16>,
+    /// `read`, `unchanged`, `refused`, `unreadable` or `failed`, as [`Came`](crate::model::Came) spells them.
+    outcome: &'static str,
+    new: u16,
 }
 
 /// Feeds written at once.
 const FEEDS_PER_PIECE: usize = 200;
+/// Warnings named of each list; `listend check` has all.
+const MAX_WARNINGS: usize = 100;
 
 /// The body of the answer.
 #[derive(Debug)]
@@ -81,6 +102,7 @@ impl StatusBody {
                 feeds: feeds.len(),
                 entries,
                 fault: list.fault.as_deref(),
+                warnings: list.warnings.iter().take(MAX_WARNINGS).map(warning).collect(),
             });
         }
         let head = format!(
@@ -94,7 +116,7 @@ impl StatusBody {
 
     fn piece(&mut self) -> String {
         let feeds = self.live.feeds_after(self.after, FEEDS_PER_PIECE);
-        let mut piece = String::with_capacity(feeds.len() * 320);
+        let mut piece = String::with_capacity(feeds.len() * 2000);
         for feed in &feeds {
             // Feeds that left all lists are kept for a while, and are not shown.
             let Some(lists) = self.lists_of.get(&feed.id) else { continue };
@@ -129,7 +151,17 @@ fn feed_status<'a>(feed: &'a Feed, lists: Vec<&'a str>) -> FeedStatus<'a> {
         interval_s: interval(schedule).as_secs(),
         entries: feed.entries,
         moved_to: feed.moved_to.as_ref().map(ToString::to_string),
+        recent: feed.recent.iter().map(recent_fetch).collect(),
     }
+}
+
+fn recent_fetch(fetch: Fetch) -> RecentFetch {
+    let Fetch { at, status, came, new } = fetch;
+    RecentFetch { at: at.to_rfc3339(), status, outcome: came.as_str(), new }
+}
+
+fn warning(warning: &Warning) -> ListWarning<'_> {
+    ListWarning { line: warning.line, reason: &warning.reason }
 }
 
 /// The pause between two polls: the last good answer's, else what lies between the last attempt and the next.

@@ -9,7 +9,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use arc_swap::ArcSwap;
 
 use crate::lists::roster::{Roster, VoiceIndex};
-use crate::model::{Feed, FeedId, FeedUrl, Timestamp};
+use crate::model::{Feed, FeedId, FeedUrl, Timestamp, Trouble};
 
 /// The roster with the numbers of its feeds.
 #[derive(Debug, Default)]
@@ -39,6 +39,8 @@ pub struct Live {
     bound: ArcSwap<Bound>,
     // Sorted by number, so that status answers come in a fixed order and can be streamed in pieces.
     feeds: RwLock<BTreeMap<FeedId, Slot>>,
+    // Few, so that pages find out at little cost which of theirs are among them.
+    broken: RwLock<HashSet<FeedId>>,
     revision: AtomicU64,
 }
 
@@ -74,7 +76,13 @@ impl Live {
         let mut slots = self.feeds.write().unwrap_or_else(PoisonError::into_inner);
         let next = self.revision() + 1;
         let mut last = self.revision();
+        let mut broken = self.broken.write().unwrap_or_else(PoisonError::into_inner);
         for (feed, shows) in feeds {
+            if feed.trouble.is_some_and(Trouble::is_broken) {
+                broken.insert(feed.id);
+            } else {
+                broken.remove(&feed.id);
+            }
             let changed = match slots.get(&feed.id) {
                 Some(slot) if !shows => slot.changed,
                 _ => {
@@ -90,8 +98,10 @@ impl Live {
     /// Drops feeds whose history is gone.
     pub fn forget(&self, feeds: &[FeedId]) {
         let mut slots = self.feeds.write().unwrap_or_else(PoisonError::into_inner);
+        let mut broken = self.broken.write().unwrap_or_else(PoisonError::into_inner);
         for feed in feeds {
             slots.remove(feed);
+            broken.remove(feed);
         }
     }
 
@@ -118,6 +128,12 @@ impl Live {
     pub fn changed(&self, feeds: &[FeedId]) -> u64 {
         let slots = self.feeds.read().unwrap_or_else(PoisonError::into_inner);
         feeds.iter().filter_map(|id| slots.get(id)).map(|slot| slot.changed).max().unwrap_or(0)
+    }
+
+    /// How many of these feeds are broken: nothing has been heard of them for a day or longer.
+    pub fn broken_among(&self, feeds: &[FeedId]) -> usize {
+        let broken = self.broken.read().unwrap_or_else(PoisonError::into_inner);
+        if broken.is_empty() { 0 } else { feeds.iter().filter(|id| broken.contains(id)).count() }
     }
 
     /// Calls `look` with every feed that stands in a list, in the order of their numbers.

@@ -51,7 +51,7 @@ pub fn page(snapshot: &Snapshot, live: &Live, bound: &Bound, view: &View, query:
     }
     let entries = listed(live, bound, entries);
     let updated = entries.iter().map(|listed| listed.entry.last_change()).max().unwrap_or_default();
-    Ok(Page { head: view.head.clone(), query: query.clone(), entries, next, updated })
+    Ok(Page { head: view.head.clone(), query: query.clone(), entries, next, updated, troubled: 0 })
 }
 
 /// Reads entries as long as a page has room for their texts, and says whether it has not for all of them.
@@ -162,7 +162,7 @@ fn host_of(comparable: &str) -> &str {
     comparable.split(['/', '?']).next().unwrap_or_default()
 }
 
-fn says_all(entry: &Entry, words: &[String]) -> bool {
+pub(super) fn says_all(entry: &Entry, words: &[String]) -> bool {
     if words.is_empty() {
         return true;
     }

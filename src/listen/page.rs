@@ -17,6 +17,8 @@ pub struct Page {
     pub next: Option<EntryKey>,
     /// When anything on the page last changed; the epoch for an empty page.
     pub updated: Timestamp,
+    /// How many feeds of the view are broken, where whoever reads the page may know.
+    pub troubled: usize,
 }
 
 /// A view's name and place.

@@ -29,12 +29,17 @@ pub enum Found {
 
 /// The path of the view of everyone.
 pub const LISTEN: &str = "/listen";
+/// The path of the view of what happens to the feeds themselves: [`super::health`] makes its pages.
+pub const HEALTH: &str = "/health";
 
-/// Finds the view at a path: `/listen`, a list, a folder, a voice in a list, or a voice's own address.
+/// Finds the view at a path: `/listen`, `/health`, a list, a folder, a voice in a list, or a voice's own address.
 pub fn find(bound: &Bound, path: &str) -> Option<Found> {
     let roster = &bound.roster;
     if path == LISTEN {
         return Some(Found::View(everyone(bound)));
+    }
+    if path == HEALTH {
+        return Some(Found::View(health(bound)));
     }
     if let Some(voice) = path.strip_prefix("/voices/").and_then(|slug| roster.voice(slug)) {
         let voice = &roster.voices[voice];
@@ -60,6 +65,16 @@ fn everyone(bound: &Bound) -> View {
         above: Vec::new(),
     };
     View { head, feeds: numbers(bound, feeds) }
+}
+
+fn health(bound: &Bound) -> View {
+    let head = ViewHead {
+        path: HEALTH.to_owned(),
+        title: "Health of the feeds".to_owned(),
+        about: "Who broke, moved, fell silent or came back: each told once, with what you can do.".to_owned(),
+        above: Vec::new(),
+    };
+    View { head, feeds: numbers(bound, bound.roster.feeds()) }
 }
 
 fn at_place(bound: &Bound, place: &Place) -> View {
@@ -100,16 +115,24 @@ pub fn outlines(bound: &Bound, path: &str) -> Vec<Outline> {
     place.map(|place| roster.outlines_of(place).to_vec()).unwrap_or_default()
 }
 
+/// What a feed is called: by itself, else by its outline, else by its host.
+pub fn title<'a>(bound: &'a Bound, feed: &'a Feed) -> &'a str {
+    let own = feed.about.title.as_deref().filter(|title| !title.is_empty());
+    let named = || {
+        let subscription = bound.roster.subscriptions_of(&feed.url).next().map(|(_, subscription)| subscription);
+        subscription.map(|subscription| subscription.title.as_str()).filter(|title| !title.is_empty())
+    };
+    own.or_else(named).unwrap_or_else(|| feed.url.host())
+}
+
 /// Who says what a feed carries.
 pub fn source(bound: &Bound, feed: &Feed) -> Source {
     let url = feed.address().to_string();
     let voice = bound.voices.get(&feed.id).map(|voice| &bound.roster.voices[*voice]);
     let subscription = bound.roster.subscriptions_of(&feed.url).next().map(|(_, subscription)| subscription);
-    let named = || subscription.map(|subscription| subscription.title.clone()).filter(|title| !title.is_empty());
-    let title = feed.about.title.clone().filter(|title| !title.is_empty()).or_else(named);
     Source {
         id: feed.about.id.clone().unwrap_or_else(|| url.clone()),
-        title: title.unwrap_or_else(|| feed.url.host().to_owned()),
+        title: title(bound, feed).to_owned(),
         home: feed.about.home.clone().or_else(|| subscription.and_then(|subscription| subscription.home.clone())),
         url,
         voice: voice.map(|voice| voice.title.clone()).unwrap_or_default(),

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::{Entry, FeedUrl, Item, Timestamp};
+use super::{Entry, FeedUrl, Item, Recent, Timestamp, Trouble};
 
 /// A feed's internal number: it survives a change of URL and is never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -32,6 +32,10 @@ pub struct Feed {
     pub identity: IdentityRule,
     /// When it is asked next, and what came of asking.
     pub schedule: Schedule,
+    /// What came of the last times that it was asked.
+    pub recent: Recent,
+    /// The worst trouble that it has been in since it was last well; told when it began, unless it began before we came.
+    pub trouble: Option<Trouble>,
     /// How many entries are stored.
     pub entries: u32,
     /// The place of its newest stored entry.
@@ -54,6 +58,8 @@ impl Feed {
             body_hash: None,
             identity: IdentityRule::Guid,
             schedule: Schedule::new(now),
+            recent: Recent::default(),
+            trouble: None,
             entries: 0,
             newest: None,
             next_seq: 0,
@@ -134,6 +140,9 @@ pub enum FeedState {
 }
 
 impl FeedState {
+    /// All states.
+    pub const ALL: [Self; 6] = [Self::New, Self::Ok, Self::Backoff, Self::Held, Self::Gone, Self::Quarantined];
+
     /// The state's word, as status and metrics spell it.
     pub const fn as_str(self) -> &'static str {
         match self {

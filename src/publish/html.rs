@@ -7,6 +7,7 @@ mod entries;
 mod front;
 mod layout;
 mod message;
+mod plot;
 mod river;
 mod status;
 
@@ -18,7 +19,7 @@ use sha2::{Digest, Sha256};
 pub use front::{Circle, Folder, Front, Hearing, front};
 pub use message::message;
 pub use river::river;
-pub use status::{FeedRow, Status, status};
+pub use status::{Asked, FeedRow, ListRow, Status, status};
 
 /// The media type of all pages here.
 pub const MEDIA_TYPE: &str = "text/html; charset=utf-8";

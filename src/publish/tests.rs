@@ -2,16 +2,21 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use proptest::prelude::*;
 use quick_xml::events::Event;
 
 use crate::listen::page::{Listed, Page, Query};
-use crate::model::{Category, CleanHtml, Enclosure, EntryKey, FeedId, FeedState, Person, Role, Timestamp, redact_text};
+use crate::model::{
+    Came, Category, CleanHtml, Enclosure, EntryKey, FeedId, FeedState, Fetch, Person, Recent, Role, Timestamp,
+    redact_text,
+};
 
-use super::html::{Circle, FeedRow, Folder, Front, Hearing, Status};
+use super::html::{Asked, Circle, FeedRow, Folder, Front, Hearing, ListRow, Status};
 use super::{Site, address, atom, fragment, html, json, opml, rss, said, xml};
 
 use sample::{outline, rich, site, source, time, village};
@@ -169,6 +174,20 @@ fn the_front_page_says_how_far_listening_has_come() {
 }
 
 #[test]
+fn pages_say_quietly_that_feeds_need_a_look() {
+    let mut page = village();
+    let pages = |page: &Page| {
+        let front = Front { river: page, circles: &circles(), hearing: Hearing::Everybody };
+        [html::front(&front, &site()), html::river(page, &site())]
+    };
+    assert!(pages(&page).iter().all(|page| !page.contains("/health.html")));
+    page.troubled = 3;
+    for page in pages(&page) {
+        assert!(page.contains("<a href=\"/health.html\">3 feeds need a look</a>"));
+    }
+}
+
+#[test]
 fn the_river_says_why_it_is_empty() {
     let mut page = sample::page("/listen", "Everyone", Vec::new());
     assert!(html::river(&page, &site()).contains("Nothing has been said here yet"));
@@ -322,25 +341,111 @@ fn circles() -> Vec<Circle> {
     ]
 }
 
-fn feeds() -> Status {
-    let row = |title: &str, state, last_answer: &str| FeedRow {
+/// A feed in this state, which came to it in the last day.
+fn feed_row(title: &str, state: FeedState, last_answer: &str) -> FeedRow {
+    let came = match state {
+        FeedState::New => None,
+        FeedState::Ok => Some((Came::Unchanged, Some(304))),
+        FeedState::Quarantined => Some((Came::Unreadable, Some(200))),
+        FeedState::Backoff => Some((Came::Failed, None)),
+        FeedState::Held | FeedState::Gone => {
+            Some((Came::Refused, Some(if state == FeedState::Gone { 410 } else { 429 })))
+        }
+    };
+    let fetches = (0..Recent::MAX).filter_map(|n| {
+        let at = time("2026-11-21T10:10:00Z").plus(Duration::from_mins(n as u64 * 60));
+        let (came, status) = if n < 16 { (Came::Unchanged, Some(304)) } else { came? };
+        let (came, new) = if n % 7 == 3 && came.is_good() { (Came::Read, n as u16) } else { (came, 0) };
+        Some(Fetch { at, status, came, new })
+    });
+    let is_failing = matches!(state, FeedState::Backoff | FeedState::Gone | FeedState::Quarantined);
+    FeedRow {
         title: title.into(),
-        url: format!("https://{}.example/feed", title.to_lowercase()),
+        url: format!("https://{}.example/feed", title.to_lowercase().replace(' ', "-")),
+        moved_to: None,
         voice_path: Some("/voices/x".into()),
+        lists: vec![("Followers".into(), "/followers".into())],
         state,
+        is_silent: false,
+        failing_since: is_failing.then(|| time("2026-11-22T02:10:00Z")),
+        last_attempt: (state != FeedState::New).then(|| time("2026-11-22T09:10:00Z")),
         last_answer: last_answer.into(),
         last_success: (state == FeedState::Ok).then(|| time("2026-11-22T09:10:00Z")),
         next_poll: (state != FeedState::Gone).then(|| time("2026-11-22T10:10:00Z")),
+        newest: Some(time("2026-05-01T10:10:00Z")),
         entries: 42,
-    };
-    Status {
-        faults: vec!["followers.opml: cut short in line 12; the last good content is used".into()],
-        feeds: vec![
-            row("Kiln", FeedState::Ok, "304"),
-            row("Bench", FeedState::Gone, "410"),
-            row("Stage", FeedState::New, ""),
-        ],
+        recent: if state == FeedState::New { Recent::default() } else { Recent::of(fetches) },
     }
+}
+
+fn list_row(name: &str, fault: Option<&str>, warnings: &[(usize, &str)]) -> ListRow {
+    ListRow {
+        name: name.into(),
+        title: name.into(),
+        path: format!("/{name}"),
+        fault: fault.map(str::to_owned),
+        warnings: warnings.iter().map(|(line, reason)| (*line, (*reason).to_owned())).collect(),
+    }
+}
+
+fn fares(lists: Vec<ListRow>, feeds: Vec<FeedRow>) -> Status {
+    let mut states = BTreeMap::new();
+    for feed in &feeds {
+        *states.entry(feed.state).or_default() += 1;
+    }
+    Status { lists, states, asked: Asked::default(), matching: feeds.len(), feeds }
+}
+
+fn feeds() -> Status {
+    let mut moved = feed_row("Quay <Street>", FeedState::Ok, "nothing new (304)");
+    moved.moved_to = Some("https://quay.example/new".into());
+    moved.is_silent = true;
+    fares(
+        vec![
+            list_row("followers", Some("line 12: cut short"), &[]),
+            list_row("desired", None, &[(3, "the address is no http(s) URL"), (9, "an outline without a feed")]),
+            list_row("mine", None, &[]),
+        ],
+        vec![
+            feed_row("Bench", FeedState::Quarantined, "the parser broke on it"),
+            feed_row("Night", FeedState::Gone, "the server says that the feed is gone for good (HTTP 410)"),
+            feed_row("Café", FeedState::Backoff, "nobody answers at that address"),
+            feed_row("Harbour", FeedState::Held, "the server says that we ask too often (HTTP 429)"),
+            feed_row("Stage", FeedState::New, "not asked yet"),
+            moved,
+            feed_row("Kiln", FeedState::Ok, "the feed (200)"),
+        ],
+    )
+}
+
+#[test]
+fn the_status_page_has_a_word_for_each_state_of_the_whole() {
+    let list = || vec![list_row("followers", None, &[])];
+    let all = |state, n: usize| (0..n).map(|n| feed_row(&format!("Feed {n}"), state, "it says")).collect::<Vec<_>>();
+    let mut first = all(FeedState::New, 5);
+    first.extend(all(FeedState::Ok, 3));
+    let mut none = fares(list(), Vec::new());
+    none.asked.state = Some(FeedState::Gone);
+    let mut many = fares(list(), all(FeedState::Ok, Status::ROWS));
+    many.matching = 450;
+    many.asked = Asked { state: Some(FeedState::Ok), list: Some("followers".into()), page: 2 };
+    let cases = [
+        ("nobody.html", Status::default(), "There is no list yet"),
+        ("empty.html", fares(list(), Vec::new()), "No list names a feed yet."),
+        ("begins.html", fares(list(), all(FeedState::New, 4)), "No feed was asked yet: the first round begins."),
+        ("first.html", fares(list(), first), "The first round is under way: 3 of 8 feeds were asked."),
+        ("fine.html", fares(list(), all(FeedState::Ok, 4)), "All 4 feeds answer."),
+        ("broken.html", fares(list(), all(FeedState::Backoff, 4)), "None of 4 feeds can be heard."),
+        ("some.html", feeds(), "2 of 7 feeds answer, and 1 was not asked yet"),
+        ("none.html", none, "No feed is in that state."),
+        ("many.html", many, "href=\"/status?state=ok&amp;list=followers&amp;page=3\""),
+    ];
+    let pages: Vec<_> = cases.map(|(name, fares, words)| (name, html::status(&fares, &site()), words)).into();
+    for (name, page, words) in &pages {
+        assert!(page.contains(words), "{name}: {words}");
+    }
+    let pages: Vec<(&str, &str)> = pages.iter().map(|(name, page, _)| (*name, page.as_str())).collect();
+    validate("page", &pages);
 }
 
 /// Text as feeds send it at their worst.

@@ -3,12 +3,13 @@
 use redb::{ReadableTable, Table, WriteTransaction};
 
 use super::error::Fault;
+use super::health;
 use super::packing::Packer;
-use super::records::{CountRecord, FeedRecord, StateRecord, decode, encode, known_of, known_value};
+use super::records::{CountRecord, FeedRecord, decode, encode, encode_state, known_of, known_value};
 use super::tables::{COUNTS, ENTRIES, EntryBytes, FEEDS, KNOWN, LINKS, LinkBytes, STATES};
 use super::tables::{known_bytes, link_bytes, place_bytes};
 use super::text;
-use crate::model::{Change, Feed, FeedId, Known};
+use crate::model::{Change, Feed, FeedId, HealthEvent, Known};
 
 /// What one finished poll brings: the feed as it is from now on, and what became of its entries.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,6 +19,8 @@ pub struct FeedUpdate {
     pub feed: Feed,
     /// New and changed entries; empty when nothing but the schedule changed.
     pub changes: Vec<Change>,
+    /// What happened to the feed itself.
+    pub events: Vec<HealthEvent>,
 }
 
 /// The bytes of an update, made before the transaction begins so that it is short.
@@ -33,9 +36,9 @@ pub(super) fn encode_all(updates: &[FeedUpdate]) -> Vec<Encoded> {
     let mut packer = None;
     updates
         .iter()
-        .map(|FeedUpdate { feed, changes }| Encoded {
+        .map(|FeedUpdate { feed, changes, .. }| Encoded {
             feed: encode(&FeedRecord::of(feed)),
-            state: encode(&StateRecord::of(feed)),
+            state: encode_state(feed),
             texts: changes
                 .iter()
                 .map(|change| {
@@ -84,6 +87,7 @@ pub(super) fn apply_all(
         if count != before {
             counts.insert(id.0, encode(&count).as_slice())?;
         }
+        health::add(transaction, &update.events)?;
         counted.push(Some(count));
     }
     Ok(counted)

@@ -12,12 +12,14 @@ use url::Url;
 
 use super::error::Fault;
 use crate::model::{
-    About, Feed, FeedId, FeedState, FeedUrl, Hash64, IdentityRule, Known, ListEvent, ListEventKind, Pace, PendingMove,
-    Schedule, Timestamp, UpdatePeriod, UrlFault, Validators,
+    About, Came, Feed, FeedId, FeedState, FeedUrl, Fetch, Hash64, IdentityRule, Known, ListEvent, ListEventKind, Pace,
+    PendingMove, Recent, Schedule, Timestamp, Trouble, UpdatePeriod, UrlFault, Validators,
 };
 
-/// The version of all records of this file.
+/// The version of all records of this file but states.
 const VERSION: u8 = 1;
+/// The version of states: one of version 1 with a [`WellbeingRecord`] behind it.
+const STATE_VERSION: u8 = 2;
 
 /// Version byte and postcard.
 pub(super) fn encode<T: Serialize>(record: &T) -> Vec<u8> {
@@ -90,7 +92,7 @@ impl<'a> FeedRecord<'a> {
     }
 }
 
-/// A value of `states`: what changes with each poll.
+/// The first part of a value of `states`: what changes with each poll.
 #[derive(Serialize, Deserialize)]
 pub(super) struct StateRecord<'a> {
     etag: Option<&'a [u8]>,
@@ -114,6 +116,65 @@ pub(super) struct StateRecord<'a> {
     update_period_seconds: Option<u32>,
     skip_hours: u32,
     skip_days: u8,
+}
+
+/// How a feed has fared lately: behind a [`StateRecord`] since version 2.
+#[derive(Default, Serialize, Deserialize)]
+struct WellbeingRecord {
+    /// In the order of `Trouble::ALL`.
+    trouble: Option<u8>,
+    /// Oldest first: seconds since the fetch before (the first: since the Unix epoch), status (0: none), what came in the
+    /// order of `Came::ALL`, new entries.
+    recent: Vec<(u32, u16, u8, u16)>,
+}
+
+impl WellbeingRecord {
+    fn of(feed: &Feed) -> Self {
+        let place_of = |came| Came::ALL.iter().position(|other| *other == came).unwrap_or_default() as u8;
+        let mut before = 0;
+        let recent = feed.recent.iter().map(|fetch| {
+            let at = fetch.at.seconds();
+            // A clock that was set back costs the distance, nothing else.
+            let since = u32::try_from(at.saturating_sub(before).max(0)).unwrap_or(u32::MAX);
+            before = before.saturating_add(i64::from(since));
+            (since, fetch.status.unwrap_or(0), place_of(fetch.came), fetch.new)
+        });
+        let trouble = feed.trouble.and_then(|trouble| Trouble::ALL.iter().position(|other| *other == trouble));
+        Self { trouble: trouble.map(|place| place as u8), recent: recent.collect() }
+    }
+
+    fn trouble(&self) -> Option<Trouble> {
+        Trouble::ALL.get(usize::from(self.trouble?)).copied()
+    }
+
+    fn recent(&self) -> Recent {
+        let mut at = 0_i64;
+        Recent::of(self.recent.iter().map(|&(since, status, came, new)| {
+            at = at.saturating_add(i64::from(since));
+            Fetch {
+                at: Timestamp::from_seconds(at),
+                status: (status != 0).then_some(status),
+                came: Came::ALL.get(usize::from(came)).copied().unwrap_or(Came::Failed),
+                new,
+            }
+        }))
+    }
+}
+
+/// A value of `states`: version, state, wellbeing.
+pub(super) fn encode_state(feed: &Feed) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(384);
+    bytes.push(STATE_VERSION);
+    postcard::to_extend(&(StateRecord::of(feed), WellbeingRecord::of(feed)), bytes)
+        .expect("a record holds only lengths that are known, and memory grows")
+}
+
+fn decode_state(bytes: &[u8]) -> Result<(StateRecord<'_>, WellbeingRecord), Fault> {
+    let Some((&STATE_VERSION, body)) = bytes.split_first() else {
+        return Ok((decode(bytes, "state of a feed")?, WellbeingRecord::default()));
+    };
+    postcard::from_bytes(body)
+        .map_err(|error| Fault::Unreadable(format!("the state of a feed cannot be read: {error}")))
 }
 
 const STATES_IN_ORDER: [FeedState; 6] =
@@ -177,7 +238,7 @@ impl CountRecord {
 /// A feed from its three records.
 pub(super) fn feed(id: FeedId, feed: &[u8], state: &[u8], counts: &[u8]) -> Result<Feed, Fault> {
     let cold: FeedRecord = decode(feed, "record of a feed")?;
-    let hot: StateRecord = decode(state, "state of a feed")?;
+    let (hot, wellbeing) = decode_state(state)?;
     let counts: CountRecord = decode(counts, "count of a feed")?;
     let owned = |text: Option<&str>| text.map(str::to_owned);
     let left_at = cold.left_at();
@@ -228,6 +289,8 @@ pub(super) fn feed(id: FeedId, feed: &[u8], state: &[u8], counts: &[u8]) -> Resu
                 skip_days: hot.skip_days,
             },
         },
+        recent: wellbeing.recent(),
+        trouble: wellbeing.trouble(),
         entries: counts.entries,
         newest: counts.newest(),
         next_seq: counts.next_seq,
@@ -315,5 +378,60 @@ impl<'a> EventRecord<'a> {
             voice: self.voice.to_owned(),
             feeds: self.feeds.iter().filter_map(|url| stored_url(url).ok()).collect(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A state as version 1 of the record has it: etag `"x"`, two failures, a rhythm of a day.
+    const STATE_OF_VERSION_1: &[u8] =
+        b"\x01\x01\x03\"x\"\0\0\0\x02\xC0\x81\xBF\xD0\xC0h\x84\x07\0\x01\x80\x93\xD1\xCF\xC0h\x01\x80\xB6\
+        \xF5\xCD\xC0h\0\x01\x0Enobody answers\x02\x01\xC0\xA4\xE3\xCE\xC0h\0\0\x01\x80\xA3\x05\0\0\0\0\0";
+
+    fn failing() -> Feed {
+        let at = |seconds: i64| Timestamp::from_seconds(1_795_379_832 + seconds);
+        let mut feed = Feed::new(FeedId(1), FeedUrl::parse("https://example.org/feed").expect("an address"), at(0));
+        feed.validators.etag = Some(b"\"x\"".to_vec());
+        feed.schedule = Schedule {
+            state: FeedState::Backoff,
+            next_poll: at(900),
+            interval: Duration::from_mins(15),
+            last_attempt: Some(at(0)),
+            last_success: Some(at(-1800)),
+            last_error: Some("nobody answers".to_owned()),
+            failures: 2,
+            failing_since: Some(at(-900)),
+            rhythm: Some(Duration::from_hours(24)),
+            ..feed.schedule
+        };
+        feed
+    }
+
+    fn read(feed: &Feed, state: &[u8]) -> Result<Feed, Fault> {
+        super::feed(feed.id, &encode(&FeedRecord::of(feed)), state, &encode(&CountRecord::default()))
+    }
+
+    #[test]
+    fn states_of_both_versions_are_read() {
+        let mut feed = failing();
+        assert_eq!(encode(&StateRecord::of(&feed)), STATE_OF_VERSION_1);
+        assert_eq!(read(&feed, STATE_OF_VERSION_1).expect("it reads"), feed);
+
+        feed.trouble = Some(Trouble::BrokenForAWeek);
+        let fetches = (0..Recent::MAX as i64).map(|n| Fetch {
+            at: Timestamp::from_seconds(1_795_379_832 + n * 3600),
+            status: (n % 5 != 4).then_some(304),
+            came: Came::ALL[n as usize % 5],
+            new: n as u16 * 7,
+        });
+        feed.recent = Recent::of(fetches);
+        let state = encode_state(&feed);
+        assert!(state.len() <= STATE_OF_VERSION_1.len() + 24 * 8 + 8, "{} bytes", state.len());
+        assert_eq!(read(&feed, &state).expect("it reads"), feed);
+
+        let unknown = [&[STATE_VERSION + 1][..], &state[1..]].concat();
+        assert!(read(&feed, &unknown).is_err() && read(&feed, &state[..state.len() - 1]).is_err());
     }
 }

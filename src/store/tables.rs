@@ -16,8 +16,10 @@
 //! | `links` | link hash u64, feed u32, listed at i64, number u32 | first seen i64 | entries by the page they stand for |
 //! | `lists` | name | list record | the last good content of each list |
 //! | `events` | at i64, number u32 | event record | what happened in the lists |
+//! | `health` | at i64, feed u32, number u32 | health record | what happened to feeds and lists themselves |
 //! | `paths` | path | address | paths that voices once had, and a feed of that voice |
 //!
+//! `health` is made with the first event: files that are older than it lack it.
 //! A purged entry has no row in `entries` and `links` any more, and keeps the one in `known`.
 //! New tables may be added under the same version; a change of what stands in one raises it.
 
@@ -39,6 +41,7 @@ pub(super) const KNOWN: TableDefinition<&[u8; 8], &[u8; 46]> = TableDefinition::
 pub(super) const LINKS: TableDefinition<&LinkBytes, i64> = TableDefinition::new("links");
 pub(super) const LISTS: TableDefinition<&str, &[u8]> = TableDefinition::new("lists");
 pub(super) const EVENTS: TableDefinition<&[u8; 12], &[u8]> = TableDefinition::new("events");
+pub(super) const HEALTH: TableDefinition<&HealthBytes, &[u8]> = TableDefinition::new("health");
 pub(super) const PATHS: TableDefinition<&str, &str> = TableDefinition::new("paths");
 
 /// The name of the format's version in `meta`.
@@ -66,6 +69,9 @@ pub(super) fn create_all(transaction: &redb::WriteTransaction) -> Result<(), Fau
 pub(super) type EntryBytes = [u8; 16];
 /// A key of `links`.
 pub(super) type LinkBytes = [u8; 24];
+
+/// A key of `health`.
+pub(super) type HealthBytes = [u8; 16];
 
 /// The bytes that sort as instants do.
 fn time_bytes(time: Timestamp) -> [u8; 8] {
@@ -150,6 +156,20 @@ pub(super) fn event_key(bytes: &[u8; 12]) -> (Timestamp, u32) {
     (time_of(bytes), u32_of(&bytes[8..]))
 }
 
+/// The key of what happened to a feed or list: sorts as [`EntryKey`] does.
+pub(super) fn health_bytes(key: EntryKey) -> HealthBytes {
+    let mut bytes = [0; 16];
+    bytes[..8].copy_from_slice(&time_bytes(key.listed_at));
+    bytes[8..12].copy_from_slice(&key.feed.0.to_be_bytes());
+    bytes[12..].copy_from_slice(&key.seq.to_be_bytes());
+    bytes
+}
+
+/// The event that a key of `health` stands for.
+pub(super) fn health_key(bytes: &HealthBytes) -> EntryKey {
+    EntryKey { listed_at: time_of(bytes), feed: FeedId(u32_of(&bytes[8..])), seq: u32_of(&bytes[12..]) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -167,12 +187,14 @@ mod tests {
         }
         for pair in keys.windows(2) {
             assert!(entry_bytes(pair[0]) < entry_bytes(pair[1]), "{pair:?}");
+            assert_eq!(pair[0] < pair[1], health_bytes(pair[0]) < health_bytes(pair[1]), "{pair:?}");
         }
         for key in keys {
             let place = entry_bytes(key);
             let (first, last) = stream_bounds(key.feed);
             assert!(first <= place && place <= last);
             assert_eq!(entry_key(&place), key);
+            assert_eq!(health_key(&health_bytes(key)), key);
             assert_eq!(link_entry(&link_bytes(Hash64(7), &place)), key);
             assert_eq!(known_seq(known_bytes(key.feed, key.seq)), key.seq);
             assert_eq!(event_key(&event_bytes(key.listed_at, key.seq)), (key.listed_at, key.seq));

@@ -5,7 +5,7 @@ use redb::{ReadTransaction, ReadableTable, WriteTransaction};
 use super::FeedTables;
 use super::error::Fault;
 use super::kept::{self, ListNews};
-use super::records::{CountRecord, FeedRecord, StateRecord, decode, encode};
+use super::records::{CountRecord, FeedRecord, decode, encode, encode_state};
 use super::tables::{COUNTS, FEEDS, META, META_NEXT_FEED, PATHS, STATES, URLS};
 use crate::model::{Feed, FeedId, FeedUrl, Timestamp};
 
@@ -85,7 +85,7 @@ fn add_feeds(transaction: &WriteTransaction, urls: &[FeedUrl], now: Timestamp) -
         let feed = Feed::new(FeedId(id), url.clone(), now);
         by_url.insert(url.as_str(), id)?;
         feeds.insert(id, encode(&FeedRecord::of(&feed)).as_slice())?;
-        states.insert(id, encode(&StateRecord::of(&feed)).as_slice())?;
+        states.insert(id, encode_state(&feed).as_slice())?;
         counts.insert(id, encode(&CountRecord::default()).as_slice())?;
         ids.push(feed.id);
     }

@@ -14,6 +14,7 @@ mod config;
 mod crash;
 mod fetching;
 mod guard;
+mod health;
 mod house;
 mod list_edits;
 mod lists;

@@ -7,7 +7,7 @@ use crate::model::Role;
 use crate::publish::Site;
 
 use super::entries::{Level, by_day};
-use super::layout::{Layout, View, count, local, local_with, subscribe};
+use super::layout::{Layout, View, count, local, local_with, look, subscribe};
 
 /// Folders named on a circle's card; its own page leads to all.
 const MAX_FOLDERS: usize = 12;
@@ -83,6 +83,7 @@ pub fn front(front: &Front<'_>, site: &Site) -> String {
                 "answer them and link to them. Read along here, or subscribe in the reader you already use."
             }
             (progress(front.hearing))
+            (look(site, front.river.troubled))
         }
         @if front.hearing == Hearing::Nobody && front.circles.is_empty() { (first_steps()) } @else {
             section.circles aria-labelledby="circles" {

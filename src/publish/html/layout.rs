@@ -142,7 +142,16 @@ pub(super) fn subscribe(site: &Site, view: View<'_>) -> Markup {
     }
 }
 
-/// `one voice`, `2 voices`.
+/// The way to what is wrong with feeds, where something is; it stands back behind what people say.
+pub(super) fn look(site: &Site, troubled: usize) -> Markup {
+    html! {
+        @if troubled > 0 {
+            p.look { a href=(local(site, "/health.html")) { (count(troubled, "feed needs", "feeds need")) " a look" } }
+        }
+    }
+}
+
+/// `1 voice`, `2 voices`.
 pub(super) fn count(n: usize, one: &str, many: &str) -> String {
     if n == 1 { format!("1 {one}") } else { format!("{n} {many}") }
 }

@@ -3,10 +3,11 @@
 use maud::{Markup, html};
 
 use crate::listen::page::{Page, Query};
+use crate::listen::view::HEALTH;
 use crate::publish::Site;
 
 use super::entries::{Level, by_day};
-use super::layout::{Layout, View, local, local_with, subscribe};
+use super::layout::{Layout, View, local, local_with, look, subscribe};
 
 /// How many entries of one voice the page has that lets everybody be heard.
 const FAIR_PER_VOICE: usize = 2;
@@ -24,6 +25,8 @@ pub fn river(page: &Page, site: &Site) -> String {
                 }
                 h1 dir="auto" { (page.head.title) }
                 @if !page.head.about.trim().is_empty() { p.about dir="auto" { (page.head.about) } }
+                @if page.head.path == HEALTH { p.look { a href=(local(site, "/status")) { "How each feed answers now" } } }
+                @else { (look(site, page.troubled)) }
             }
             div.tools {
                 div.subscribe { p #subscribe { "Subscribe" } (subscribe(site, view)) }
@@ -103,6 +106,9 @@ fn nothing(page: &Page) -> Markup {
                 p { "Each entry must hold all of the words. Fewer words, or the beginning of one, find more." }
             } @else if query.since.is_some() || query.before.is_some() {
                 p { strong { "Nothing there." } }
+            } @else if page.head.path == HEALTH {
+                p { strong { "Nothing to report." } }
+                p { "What happens to a feed is told here when it has failed for a day, and when it moves, is gone, falls silent or comes back. You can subscribe already." }
             } @else {
                 p { strong { "Nothing has been said here yet." } }
                 p { "New entries appear as soon as the feeds of this view have some. You can subscribe already." }

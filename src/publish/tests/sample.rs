@@ -73,6 +73,7 @@ pub(super) fn page(path: &str, title: &str, entries: Vec<Listed>) -> Page {
         query: Query::default(),
         next: None,
         updated: updated.unwrap_or_default(),
+        troubled: 0,
         entries,
     }
 }

@@ -16,8 +16,8 @@ const STEPS: [Step; 10] = [
         let feeds = store.feeds()?;
         let edited = edit(FeedId(0), change(FeedId(0), 3, at(13), "words").now, "other words");
         store.commit(&mut [
-            FeedUpdate { feed: feeds[0].clone(), changes: vec![edited] },
-            FeedUpdate { feed: talkative(feeds[2].clone()), changes: vec![] },
+            FeedUpdate { feed: feeds[0].clone(), changes: vec![edited], events: vec![] },
+            FeedUpdate { feed: talkative(feeds[2].clone()), changes: vec![], events: vec![] },
         ])
     },
     |store| store.remember_paths(&[("/old/ann".into(), url("a")), ("/old/cid".into(), url("c"))]),
@@ -49,7 +49,7 @@ fn post(store: &Store, feeds: &[u32], seqs: std::ops::Range<u32>, seconds: i64) 
     for &id in feeds {
         let feed = store.feed(FeedId(id))?.expect("the feed was added");
         let changes = seqs.clone().map(|seq| change(feed.id, seq, at(seconds + i64::from(seq)), "words")).collect();
-        updates.push(FeedUpdate { feed, changes });
+        updates.push(FeedUpdate { feed, changes, events: vec![] });
     }
     store.commit(&mut updates)
 }
@@ -215,7 +215,7 @@ fn on_a_full_disk_everything_can_still_be_read() {
         let mut words = || std::iter::repeat_with(|| chance.alphanumeric()).take(2000).collect::<String>();
         let mut post = |seqs: std::ops::Range<u32>| {
             let changes = seqs.map(|seq| change(feed.id, seq, at(i64::from(seq)), &words())).collect();
-            [FeedUpdate { feed: feed.clone(), changes }]
+            [FeedUpdate { feed: feed.clone(), changes, events: vec![] }]
         };
         store.commit(&mut post(0..1500)).expect("it commits");
         assert!(disk.size() > 2 * CACHE_BYTES, "{} bytes do not all fit into memory", disk.size());

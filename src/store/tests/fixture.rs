@@ -43,9 +43,9 @@ fn fill(store: &Store) -> Contents {
     });
     store
         .commit(&mut [
-            FeedUpdate { feed: talkative(feeds[0].clone()), changes },
-            FeedUpdate { feed: feeds[1].clone(), changes: vec![bare] },
-            FeedUpdate { feed: gone, changes: vec![change(FeedId(2), 0, at(0), "bye")] },
+            FeedUpdate { feed: talkative(feeds[0].clone()), changes, events: vec![] },
+            FeedUpdate { feed: feeds[1].clone(), changes: vec![bare], events: vec![] },
+            FeedUpdate { feed: gone, changes: vec![change(FeedId(2), 0, at(0), "bye")], events: vec![] },
         ])
         .expect("it commits");
     let kinds = [ListEventKind::Joined, ListEventKind::Left, ListEventKind::BecameFollower];

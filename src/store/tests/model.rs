@@ -148,7 +148,7 @@ impl Model {
             self.recount(id);
             // The store counts by itself: what comes in does not matter.
             let feed = Feed { entries: 99, newest: None, ..self.feeds[&id].clone() };
-            updates.push(FeedUpdate { feed, changes });
+            updates.push(FeedUpdate { feed, changes, events: vec![] });
         }
         self.last.clone_from(&updates);
         updates
@@ -217,7 +217,9 @@ fn run(asked: &[Ask]) {
                 let left_at = left.then(|| model.now());
                 let feed = model.feeds.get_mut(id).expect("it is there");
                 feed.left_at = left_at;
-                store.commit(&mut [FeedUpdate { feed: feed.clone(), changes: vec![] }]).expect("it commits");
+                store
+                    .commit(&mut [FeedUpdate { feed: feed.clone(), changes: vec![], events: vec![] }])
+                    .expect("it commits");
                 model.last.clear();
             }
             Ask::Sweep(entries_per_feed) => {
