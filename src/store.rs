@@ -14,6 +14,7 @@ mod aside;
 mod commit;
 mod engine;
 mod error;
+mod join;
 mod kept;
 mod packing;
 mod records;
@@ -32,6 +33,7 @@ use redb::{ReadOnlyTable, ReadTransaction, ReadableTable};
 
 pub use commit::FeedUpdate;
 pub use error::{OpenError, StoreError};
+pub use join::{Join, Kinship};
 pub use kept::ListNews;
 pub use snapshot::{Head, Snapshot};
 pub use sweep::{FeedCount, Retention, Swept};
@@ -117,6 +119,13 @@ impl Store {
             }
         }
         Ok(())
+    }
+
+    /// Makes one feed of two that turned out to be one; what is stored of it afterwards. `None` where nothing
+    /// was joined: one of the two is not stored any more, as when the same call had succeeded before, or the winner has as
+    /// many aliases as a feed may have.
+    pub fn join(&self, join: &Join, now: Timestamp) -> Result<Option<Feed>, StoreError> {
+        self.engine.write(|transaction| join.apply(transaction, now))
     }
 
     /// Everything that a feed's entries are recognised by, in order of their numbers, purged ones included.

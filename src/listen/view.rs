@@ -104,7 +104,7 @@ pub fn outlines(bound: &Bound, path: &str) -> Vec<Outline> {
 pub fn source(bound: &Bound, feed: &Feed) -> Source {
     let url = feed.address().to_string();
     let voice = bound.voices.get(&feed.id).map(|voice| &bound.roster.voices[*voice]);
-    let subscription = bound.roster.subscriptions_of(&feed.url).next().map(|(_, subscription)| subscription);
+    let subscription = bound.subscriptions_of(feed).next();
     let named = || subscription.map(|subscription| subscription.title.clone()).filter(|title| !title.is_empty());
     let title = feed.about.title.clone().filter(|title| !title.is_empty()).or_else(named);
     Source {
@@ -112,6 +112,7 @@ pub fn source(bound: &Bound, feed: &Feed) -> Source {
         title: title.unwrap_or_else(|| feed.url.host().to_owned()),
         home: feed.about.home.clone().or_else(|| subscription.and_then(|subscription| subscription.home.clone())),
         url,
+        former_urls: feed.addresses().filter(|url| *url != feed.address()).map(ToString::to_string).collect(),
         voice: voice.map(|voice| voice.title.clone()).unwrap_or_default(),
         voice_path: voice.map(|voice| voice.path.clone()).unwrap_or_default(),
         circles: voice.map(|voice| bound.roster.circles(voice)).unwrap_or_default(),
