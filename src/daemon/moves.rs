@@ -4,7 +4,8 @@
 //! the other for good, or both to a third. The feed whose own address that is wins; where it is nobody's, the one that was
 //! followed first. So nobody gets hold of another's feed by redirecting to it: he makes an alias of his own outline, no
 //! more. That the same address answers over http and https is no proof, and neither are equal ids: twins of that kind
-//! become one when one of them redirects. *An edited outline*: the first entries from the new address tell whether it is
+//! become one when one of them redirects. An address that once was an
+//! alias stays one as long as the feed is kept; whoever edits it in the outline has another subscription. *An edited outline*: the first entries from the new address tell whether it is
 //! the feed that the outline named before. One id in common, and the old feed wins, with its number, its entries and
 //! their places. Until that is known, views show the old feed's entries in the place of the new one's; however
 //! long the first answer takes, the old one is not asked meanwhile, and its history goes after the usual 30 days.
@@ -54,19 +55,20 @@ impl Moves {
         &self.app
     }
 
-    /// Looks where a visit to a feed, given as it was before, may have made feeds one. Returns whether any were joined.
-    pub(super) async fn look_after(&self, old: &Feed) -> bool {
-        let Some(feed) = self.app.live.feed(old.id) else { return false };
+    /// Looks where a visit to a feed, given as it was before, may have made feeds one. Returns the feeds that others
+    /// were joined to.
+    pub(super) async fn look_after(&self, old: &Feed) -> Vec<FeedId> {
+        let Some(feed) = self.app.live.feed(old.id) else { return Vec::new() };
         let has_moved = feed.moved_to.is_some() && feed.moved_to != old.moved_to;
         let is_decided = feed.predecessor.is_some() && feed.next_seq > 0;
         let was_awaited = old.schedule.last_success.is_none()
             && feed.schedule.last_success.is_some()
             && self.waiting.lock().unwrap_or_else(PoisonError::into_inner).contains(&feed.id);
-        (has_moved || is_decided || was_awaited) && self.look().await
+        if has_moved || is_decided || was_awaited { self.look().await } else { Vec::new() }
     }
 
-    /// Looks at all feeds, and joins those that are one. Returns whether there were any.
-    pub(super) async fn look(&self) -> bool {
+    /// Looks at all feeds, and joins those that are one. Returns the feeds that others were joined to.
+    pub(super) async fn look(&self) -> Vec<FeedId> {
         let find = || {
             let live = Arc::clone(&self.app.live);
             blocking(move || find(&live))
@@ -74,23 +76,23 @@ impl Moves {
         let found = find().await;
         *self.waiting.lock().unwrap_or_else(PoisonError::into_inner) = found.waiting;
         if found.twins.is_empty() && found.edited.is_empty() {
-            return false;
+            return Vec::new();
         }
         let _no_visits = self.gate.write().await;
         // Something else may have come first.
         let found = find().await;
-        let mut has_joined = false;
+        let mut joined = Vec::new();
         for join in found.twins {
-            has_joined |= self.join(join).await;
+            joined.extend(self.join(join).await);
         }
         for join in found.edited {
             match self.is_continuation(join).await {
-                Ok(true) => has_joined |= self.join(join).await,
+                Ok(true) => joined.extend(self.join(join).await),
                 Ok(false) => self.keep_apart(join.loser).await,
                 Err(fault) => warn!(%fault, "what an edited outline named before cannot be read; trying again later"),
             }
         }
-        has_joined
+        joined
     }
 
     /// Whether the feed that an outline names now has an entry of the one that it named before.
@@ -102,17 +104,18 @@ impl Moves {
         blocking(move || has_common_entry(&store, join)).await
     }
 
-    async fn join(&self, join: Join) -> bool {
+    /// The winner, where something was joined.
+    async fn join(&self, join: Join) -> Option<FeedId> {
         let live = &self.app.live;
-        let Some(loser) = live.feed(join.loser) else { return false };
+        let loser = live.feed(join.loser)?;
         let store = Arc::clone(&self.app.store);
         let joined = blocking(move || Ok::<_, StoreError>((store.join(&join, now())?, store.paths()?)));
         let (winner, old_paths) = match joined.await {
             Ok((Some(winner), old_paths)) => (winner, old_paths),
-            Ok((None, _)) => return false,
+            Ok((None, _)) => return None,
             Err(fault) => {
                 warn!(feed.url = %loser.url, %fault, "two feeds that are one could not be joined; trying again later");
-                return false;
+                return None;
             }
         };
         match join.kinship {
@@ -126,7 +129,7 @@ impl Moves {
         live.update([(winner, true)]);
         live.bind_instead(join.loser, join.winner, old_paths.into_iter().collect());
         live.forget(&[join.loser]);
-        true
+        Some(join.winner)
     }
 
     /// The outline names another feed now: that one stands for itself, and the old one has left.

@@ -67,8 +67,8 @@ pub(super) struct Poller {
 #[derive(Debug)]
 enum Finished {
     Visit(FeedId, Visit),
-    /// Feeds are marked that left or came back; whether some were joined.
-    Marking(bool),
+    /// Feeds are marked that left or came back; to these others were joined.
+    Marking(Vec<FeedId>),
 }
 
 impl Poller {
@@ -148,22 +148,16 @@ impl Poller {
     fn take(&mut self, finished: Result<(Id, Finished), JoinError>) {
         let now = now();
         match finished {
-            Ok((task, Finished::Visit(feed, Visit { is_kept, pause, took, has_joined }))) => {
+            Ok((task, Finished::Visit(feed, Visit { is_kept, pause, took, joined }))) => {
                 self.visiting.remove(&task);
                 if let Some(Pause { host, length }) = pause {
                     self.queue.slow_down(&host, length, now);
                 }
                 self.queue.finished(feed, now);
                 self.enqueue(feed, if is_kept { now } else { now.plus(UNKEPT_PAUSE) }, took);
-                if has_joined {
-                    self.follow(&[]);
-                }
+                self.follow_joined(&joined);
             }
-            Ok((_, Finished::Marking(has_joined))) => {
-                if has_joined {
-                    self.follow(&[]);
-                }
-            }
+            Ok((_, Finished::Marking(joined))) => self.follow_joined(&joined),
             // Visits contain the faults of what they read; this one is ours.
             Err(fault) => {
                 error!(%fault, "a visit broke off");
@@ -214,6 +208,17 @@ impl Poller {
             marking.await;
             Finished::Marking(moves.look().await)
         });
+    }
+
+    /// After feeds were joined, others stand in the lists, and those that are left may be due at another time.
+    fn follow_joined(&mut self, joined: &[FeedId]) {
+        if joined.is_empty() {
+            return;
+        }
+        self.follow(&[]);
+        for feed in joined {
+            self.enqueue(*feed, Timestamp::MIN, None);
+        }
     }
 
     /// An outline that was put back or edited is somebody's wish to try a gone feed once more.

@@ -110,12 +110,10 @@ impl Lists {
             blocking(move || commit(&store, &live, &old, &new, saved, now)).await?
         };
         info!(lists = roster.lists.len(), voices = roster.voices.len(), feeds = committed.ids.len(), "lists read");
-        let edited = diff::edited_outlines(&self.roster, &roster);
-        let edited = edited.filter_map(|url| committed.ids.get(url).copied()).collect();
         self.live.update(committed.feeds.into_iter().map(|feed| (feed, true)));
         self.live.set_roster(Arc::clone(&roster), committed.ids, committed.old_paths);
         (self.found, self.roster, self.was_read) = (found, roster, true);
-        Ok(Some(edited))
+        Ok(Some(committed.edited))
     }
 }
 
@@ -189,6 +187,8 @@ struct Committed {
     ids: HashMap<FeedUrl, FeedId>,
     /// Feeds that were never seen before, that came back or go by another address, as they are now.
     feeds: Vec<Feed>,
+    /// Feeds whose outlines say something else.
+    edited: Vec<FeedId>,
     old_paths: HashMap<String, FeedUrl>,
 }
 
@@ -211,11 +211,12 @@ fn commit(
     let urls = new.feeds().cloned().collect();
     let edits = diff::edited_addresses(old, new);
     let bound = store.take_over(&TakeOver { contents, news, paths: lost_paths(old, new), urls, edits }, now)?;
-    let ids = new.feeds().cloned().zip(bound.iter().map(|feed| feed.id)).collect();
+    let ids: HashMap<FeedUrl, FeedId> = new.feeds().cloned().zip(bound.iter().map(|feed| feed.id)).collect();
+    let edited = diff::edited_outlines(old, new).filter_map(|url| ids.get(url).copied()).collect();
     // Nobody visits meanwhile, so what was live is what was stored.
     let feeds = bound.into_iter().filter(|feed| live.feed(feed.id).is_none_or(|known| *known != *feed)).collect();
     let old_paths = store.paths()?.into_iter().collect();
-    Ok(Committed { ids, feeds, old_paths })
+    Ok(Committed { ids, feeds, edited, old_paths })
 }
 
 /// Paths at which a voice stood in the old roster and nothing stands in the new one, with a feed of that voice.

@@ -53,8 +53,8 @@ pub(super) struct Visit {
     pub(super) pause: Option<Pause>,
     /// How long the request took.
     pub(super) took: Option<Duration>,
-    /// Whether feeds turned out to be one, so that others are followed now.
-    pub(super) has_joined: bool,
+    /// Feeds that others were joined to.
+    pub(super) joined: Vec<FeedId>,
 }
 
 /// A host asked to be spared.
@@ -130,8 +130,8 @@ impl Visitor {
         let taken = self.take(&feed, asked).await;
         self.app.metrics.fetched(kind.unwrap_or_else(|| word_for(&taken.outcome)), took);
         let is_kept = self.keep(&feed, taken, &manner.limits).await;
-        let has_joined = is_kept && self.moves.look_after(&feed).await;
-        Visit { is_kept, pause, took: Some(took), has_joined }
+        let joined = if is_kept { self.moves.look_after(&feed).await } else { Vec::new() };
+        Visit { is_kept, pause, took: Some(took), joined }
     }
 
     /// What an answer means.

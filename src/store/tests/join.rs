@@ -165,7 +165,8 @@ fn an_edited_outline_finds_what_it_named_before() {
     assert_eq!(edit("d", "e", &[]), (4, Some(FeedId(0))), "nothing was ever read from the address in between");
     assert_eq!(edit("nowhere", "f", &[]), (5, None));
     // It had moved there by itself.
-    let moved = Feed { moved_to: Some(url("new")), left_at: Some(at(11)), ..store.feed(FeedId(0)).unwrap().unwrap() };
+    let feed = store.feed(FeedId(0)).expect("it reads").expect("it is there");
+    let moved = Feed { moved_to: Some(url("new")), left_at: Some(at(11)), ..feed };
     store.commit(&mut [FeedUpdate { feed: moved, changes: vec![] }]).expect("it commits");
     assert_eq!(edit("a", "new", &[]), (0, None));
     let feed = store.feed(FeedId(0)).expect("it reads").expect("it is there");
