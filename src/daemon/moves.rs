@@ -123,7 +123,7 @@ impl Moves {
                 info!(feed.url = %loser.url, same_as = %winner.url, "two outlines name one feed; it is fetched once");
             }
             Kinship::Edited => {
-                info!(feed.url = %winner.url, "the feed of an edited outline is the same; its history goes on")
+                info!(feed.url = %winner.url, "the feed of an edited outline is the same; its history goes on");
             }
         }
         live.update([(winner, true)]);

@@ -144,10 +144,7 @@ fn name_by_outline(record: FeedRecord<'_>, standing: &[&FeedUrl]) -> Option<Vec<
     Some(record.named(first, aliases))
 }
 
-fn record_of<'a>(
-    feeds: &'a impl ReadableTable<u32, &'static [u8]>,
-    id: u32,
-) -> Result<AccessGuard<'a, &'static [u8]>, Fault> {
+fn record_of(feeds: &impl ReadableTable<u32, &'static [u8]>, id: u32) -> Result<AccessGuard<'_, &'static [u8]>, Fault> {
     feeds.get(id)?.ok_or_else(|| Fault::Unreadable(format!("feed {id} has no record")))
 }
 

@@ -1,7 +1,10 @@
 //! History follows the feed: through edited addresses, permanent redirects, and outlines that turn out to be one feed.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
+use listend::model::Timestamp;
+use listend::store::{FeedUpdate, Store};
 use serde_json::Value;
 
 use crate::harness::{Daemon, Home, PATIENCE, opml, outline, until, until_within};
@@ -15,7 +18,8 @@ fn rss(title: &str, posts: &[(&str, &str, &str, i64)]) -> String {
     let mut items = String::new();
     for (guid, link, title, age) in posts {
         let at = village::now().minus(Duration::from_secs((age * DAY).unsigned_abs())).to_rfc3339();
-        items += &format!(
+        let _ = write!(
+            items,
             "<item><guid isPermaLink=\"false\">{guid}</guid><link>{link}</link><title>{title}</title>\
              <dc:date xmlns:dc=\"http://purl.org/dc/elements/1.1/\">{}</dc:date></item>",
             &at[..10]
@@ -104,6 +108,9 @@ fn an_edited_address_takes_the_history_along() {
     assert!(titles(&daemon, "/listen.json").contains(&"Third, rewritten".to_owned()));
     let now = entries(&daemon, "/listen.json");
     daemon.stop();
+    let store = Store::open(&home.path("state"), 1 << 20).unwrap();
+    assert_eq!(store.events(Timestamp::MIN).unwrap(), [], "nobody has come or gone");
+    drop(store);
     let daemon = home.start();
     assert_eq!(entries(&daemon, "/listen.json"), now);
     rounds(&origin, "/new", 1);
@@ -239,7 +246,7 @@ fn two_outlines_of_one_feed_are_fetched_once() {
     rounds(&origin, "/new", 2);
     assert_eq!(origin.requests("/old").len(), asked);
 
-    // Edited to what it is by now, it goes on without another word.
+    // Edited to what it is by now, its own outline being gone, it goes on without another word.
     home.write_list("desired", &opml(&outline("Ann of old", &new)));
     until("the list says the same as the feed", || {
         let status = daemon.status();
@@ -247,6 +254,24 @@ fn two_outlines_of_one_feed_are_fetched_once() {
     });
     assert_eq!(entries(&daemon, "/listen.json"), before);
     assert_eq!(row(&daemon.status(), &new)["moved_to"], Value::Null);
+}
+
+#[test]
+fn an_alias_that_is_edited_is_another_subscription() {
+    let origin = village::Origin::start().unwrap();
+    origin.serve("/new", feed("Ann", &ANN[..1]));
+    origin.serve("/old", village::Reply::redirect(308, &origin.url("/new")));
+    origin.serve("/third", feed("Bob", &[("b", "https://bob.example/1", "Bob says", 1)]));
+    let home = Home::new().allowing(&[origin.address()]);
+    let lists = |other: &str| opml(&(outline("Other", &origin.url(other)) + &outline("Ann", &origin.url("/new"))));
+    home.write_list("followers", &lists("/old"));
+    let daemon = home.start();
+    until("the two are one", || daemon.log().contains("two outlines name one feed").then_some(()));
+    until_titles(&daemon, "/followers/other.json", &["Third"]);
+    home.write_list("followers", &lists("/third"));
+    until_titles(&daemon, "/followers/other.json", &["Bob says"]);
+    until_titles(&daemon, "/followers/ann.json", &["Third"]);
+    assert_eq!(row(&daemon.status(), &origin.url("/third"))["entries"], 1);
 }
 
 #[test]
@@ -322,13 +347,11 @@ fn links_as_ids_are_known_again_on_the_new_host() {
     let target = std::sync::Arc::new(std::sync::Mutex::new(None::<String>));
     let moved = target.clone();
     let old = Origin::serve(move |request| -> Reply {
-        match &*moved.lock().unwrap() {
-            Some(to) => redirect(301, to),
-            None => {
-                let host = String::from_utf8(request.header("host").unwrap()).unwrap();
-                answer(200, "Content-Type: application/rss+xml\r\n", site(&host))
-            }
+        if let Some(to) = &*moved.lock().unwrap() {
+            return redirect(301, to);
         }
+        let host = String::from_utf8(request.header("host").unwrap()).unwrap();
+        answer(200, "Content-Type: application/rss+xml\r\n", site(&host))
     });
     let home = Home::new().allowing(&[old.address, new.address]);
     home.write_list("followers", &opml(&outline("Ann", &old.url("/feed"))));
@@ -378,7 +401,6 @@ fn a_feed_that_is_gone_is_asked_once_when_its_outline_is_edited() {
 
 /// Puts the last attempts of all feeds a day back.
 fn a_day_passes(home: &Home) {
-    use listend::store::{FeedUpdate, Store};
     let store = Store::open(&home.path("state"), 1 << 20).unwrap();
     // With the longest jitter on top.
     let day = Duration::from_hours(27);
