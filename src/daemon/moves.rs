@@ -13,7 +13,7 @@
 //! Knows what makes feeds one; what becomes of their entries is the store's business.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tracing::{info, warn};
 
@@ -34,8 +34,16 @@ pub(super) struct Moves {
     app: Arc<App>,
     commits: Commits,
     gate: Gate,
+    seen: Mutex<Seen>,
+}
+
+/// What the last look saw, and visits since: it tells when another look is worth its time, which grows with all feeds.
+#[derive(Debug, Default)]
+struct Seen {
     /// Feeds that would win over a twin, and wait for their own first answer.
-    waiting: Mutex<HashSet<FeedId>>,
+    waiting: HashSet<FeedId>,
+    /// Adopted addresses, each with a feed that is fetched from there.
+    adopted: HashMap<FeedUrl, FeedId>,
 }
 
 /// What a look found.
@@ -43,12 +51,12 @@ pub(super) struct Moves {
 struct Found {
     twins: Vec<Join>,
     edited: Vec<Join>,
-    waiting: HashSet<FeedId>,
+    seen: Seen,
 }
 
 impl Moves {
     pub(super) fn new(app: Arc<App>, commits: Commits, gate: Gate) -> Self {
-        Self { app, commits, gate, waiting: Mutex::default() }
+        Self { app, commits, gate, seen: Mutex::default() }
     }
 
     pub(super) fn app(&self) -> &Arc<App> {
@@ -59,12 +67,24 @@ impl Moves {
     /// were joined to.
     pub(super) async fn look_after(&self, old: &Feed) -> Vec<FeedId> {
         let Some(feed) = self.app.live.feed(old.id) else { return Vec::new() };
-        let has_moved = feed.moved_to.is_some() && feed.moved_to != old.moved_to;
+        let has_come_to_another = feed.moved_to != old.moved_to && self.is_shared(&feed);
         let is_decided = feed.predecessor.is_some() && feed.next_seq > 0;
         let was_awaited = old.schedule.last_success.is_none()
             && feed.schedule.last_success.is_some()
-            && self.waiting.lock().unwrap_or_else(PoisonError::into_inner).contains(&feed.id);
-        if has_moved || is_decided || was_awaited { self.look().await } else { Vec::new() }
+            && self.seen().waiting.contains(&feed.id);
+        if has_come_to_another || is_decided || was_awaited { self.look().await } else { Vec::new() }
+    }
+
+    /// Whether another feed is known at the address that a feed has just adopted.
+    fn is_shared(&self, feed: &Feed) -> bool {
+        let Some(address) = &feed.moved_to else { return false };
+        let is_named = self.app.live.bound().ids.get(address).is_some_and(|id| *id != feed.id);
+        let mut seen = self.seen();
+        is_named || *seen.adopted.entry(address.clone()).or_insert(feed.id) != feed.id
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Looks at all feeds, and joins those that are one. Returns the feeds that others were joined to.
@@ -74,7 +94,7 @@ impl Moves {
             blocking(move || find(&live))
         };
         let found = find().await;
-        *self.waiting.lock().unwrap_or_else(PoisonError::into_inner) = found.waiting;
+        *self.seen() = found.seen;
         if found.twins.is_empty() && found.edited.is_empty() {
             return Vec::new();
         }
@@ -162,11 +182,13 @@ fn find(live: &Live) -> Found {
             twins.push(Arc::clone(feed));
         }
     });
+    let fetched_there = adopted.iter().filter_map(|(address, twins)| Some((address.clone(), twins.first()?.id)));
+    found.seen.adopted = fetched_there.collect();
     for (address, twins) in adopted.iter().filter(|(_, twins)| twins.len() > 1) {
         let Some(winner) = twins.iter().find(|feed| feed.url == *address).or(twins.first()) else { continue };
         if winner.schedule.last_success.is_none() {
             // What it says itself comes first.
-            found.waiting.insert(winner.id);
+            found.seen.waiting.insert(winner.id);
             continue;
         }
         let losers = twins.iter().filter(|feed| feed.id != winner.id && feed.predecessor.is_none());
