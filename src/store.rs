@@ -90,7 +90,8 @@ impl Store {
 
     /// Takes over lists that were read anew, in one transaction, or in none where everything is stored already. Returns
     /// the feeds of `new.urls`, in their order: new ones have the next number and are due at `now`; those that are
-    /// stored are as they were, except that they stand in a list again. Numbers are never used twice.
+    /// stored are as they were, except that they stand in a list again, by an address at which they do. Several addresses
+    /// may be one feed's. Numbers are never used twice.
     pub fn take_over(&self, new: &TakeOver, now: Timestamp) -> Result<Vec<Feed>, StoreError> {
         if let Some(feeds) = self.engine.read(|transaction| new.is_known(&transaction))? {
             return Ok(feeds);

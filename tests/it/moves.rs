@@ -137,6 +137,7 @@ fn what_was_edited_survives_a_restart_and_a_new_address_that_fails() {
     daemon.kill();
     let daemon = home.start();
     assert_eq!(entries(&daemon, "/listen.json"), before, "until more is known the old entries stand");
+    assert_eq!(daemon.items("/listen.json")[0]["_listend"]["voice"]["title"], "Ann", "and are hers");
     origin.serve("/new", feed("Ann", &ANN));
     until("the old feed goes on", || {
         let status = daemon.status();
