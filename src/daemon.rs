@@ -2,6 +2,7 @@
 //!
 //! Owns when things happen. How they happen is the rooms' business; formats it does not know at all.
 
+mod moves;
 mod poll;
 mod pulse;
 mod reload;

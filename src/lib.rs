@@ -9,7 +9,8 @@
 //! feed numbers in [`listen::live`]. `daemon::poll` takes what is due out of [`feeds::host`]'s queue and sends
 //! `daemon::visit` to each feed: [`feeds::fetch`] asks, [`feeds::parse`] reads, [`feeds::identity`] compares with what
 //! the [`store`] knows, [`feeds::clean`] makes new text safe, [`feeds::schedule`] says when to come again, and
-//! `daemon::writer` commits all of it at once, many feeds together. A request finds its view in [`listen::view`],
+//! `daemon::writer` commits all of it at once, many feeds together. `daemon::moves` notices feeds that turn out to be one, and
+//! the [`store`] joins them. A request finds its view in [`listen::view`],
 //! [`listen::merge`] makes the page, [`publish`] its bytes, and [`http`] keeps them until something in the view changes.
 //!
 //! # The rooms

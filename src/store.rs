@@ -15,6 +15,7 @@ mod commit;
 mod engine;
 mod error;
 mod health;
+mod join;
 mod kept;
 mod packing;
 mod records;
@@ -33,6 +34,7 @@ use redb::{ReadOnlyTable, ReadTransaction, ReadableTable};
 
 pub use commit::FeedUpdate;
 pub use error::{OpenError, StoreError};
+pub use join::{Join, Kinship};
 pub use kept::ListNews;
 pub use snapshot::{Head, Snapshot};
 pub use sweep::{FeedCount, Retention, Swept};
@@ -89,7 +91,8 @@ impl Store {
 
     /// Takes over lists that were read anew, in one transaction, or in none where everything is stored already. Returns
     /// the feeds of `new.urls`, in their order: new ones have the next number and are due at `now`; those that are
-    /// stored are as they were, except that they stand in a list again. Numbers are never used twice.
+    /// stored are as they were, except that they stand in a list again, by an address at which they do. Several addresses
+    /// may be one feed's. Numbers are never used twice.
     pub fn take_over(&self, new: &TakeOver, now: Timestamp) -> Result<Vec<Feed>, StoreError> {
         if let Some(feeds) = self.engine.read(|transaction| new.is_known(&transaction))? {
             return Ok(feeds);
@@ -118,6 +121,13 @@ impl Store {
             }
         }
         Ok(())
+    }
+
+    /// Makes one feed of two that turned out to be one; what is stored of it afterwards. `None` where nothing
+    /// was joined: one of the two is not stored any more, as when the same call had succeeded before, or the winner has as
+    /// many aliases as a feed may have.
+    pub fn join(&self, join: &Join, now: Timestamp) -> Result<Option<Feed>, StoreError> {
+        self.engine.write(|transaction| join.apply(transaction, now))
     }
 
     /// Everything that a feed's entries are recognised by, in order of their numbers, purged ones included.

@@ -9,6 +9,7 @@ use tokio::task::{Id, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
+use super::moves::Moves;
 use super::pulse::Pulse;
 use super::visit::{Pause, Visit, Visitor};
 use super::writer::Commits;
@@ -26,7 +27,7 @@ pub(super) type Gate = Arc<RwLock<()>>;
 /// What the poller is told.
 #[derive(Debug)]
 pub(super) enum Order {
-    /// These feeds stand in the lists now, and no others.
+    /// Other feeds stand in the lists now; of these the outlines were edited.
     Follow(Vec<FeedId>),
     /// Another configuration is in force.
     Configure(Box<Config>),
@@ -56,6 +57,7 @@ pub(super) struct Poller {
     visiting: HashMap<Id, FeedId>,
     commits: Commits,
     gate: Gate,
+    moves: Arc<Moves>,
     pulse: Arc<Pulse>,
     orders: mpsc::Receiver<Order>,
     stop: CancellationToken,
@@ -65,7 +67,8 @@ pub(super) struct Poller {
 #[derive(Debug)]
 enum Finished {
     Visit(FeedId, Visit),
-    Marking,
+    /// Feeds are marked that left or came back; to these others were joined.
+    Marking(Vec<FeedId>),
 }
 
 impl Poller {
@@ -78,7 +81,8 @@ impl Poller {
         stop: CancellationToken,
     ) -> anyhow::Result<(Self, mpsc::Sender<Order>)> {
         let (sender, orders) = mpsc::channel(MAX_ORDERS);
-        let visitor = Visitor::new(config, Arc::clone(&app), commits.clone(), Gate::clone(&gate), stop.clone())?;
+        let moves = Arc::new(Moves::new(Arc::clone(&app), commits.clone(), Gate::clone(&gate)));
+        let visitor = Visitor::new(config, Arc::clone(&moves), commits.clone(), Gate::clone(&gate), stop.clone())?;
         let poller = Self {
             app,
             visitor: Arc::new(visitor),
@@ -89,6 +93,7 @@ impl Poller {
             visiting: HashMap::new(),
             commits,
             gate,
+            moves,
             pulse,
             orders,
             stop,
@@ -111,7 +116,7 @@ impl Poller {
             tokio::select! {
                 () = self.stop.cancelled() => break,
                 order = self.orders.recv() => match order {
-                    Some(Order::Follow(feeds)) => self.follow(feeds.into_iter().collect()),
+                    Some(Order::Follow(edited)) => self.follow(&edited),
                     Some(Order::Configure(config)) => self.configure(&config),
                     None => break,
                 },
@@ -143,15 +148,16 @@ impl Poller {
     fn take(&mut self, finished: Result<(Id, Finished), JoinError>) {
         let now = now();
         match finished {
-            Ok((task, Finished::Visit(feed, Visit { is_kept, pause, took }))) => {
+            Ok((task, Finished::Visit(feed, Visit { is_kept, pause, took, joined }))) => {
                 self.visiting.remove(&task);
                 if let Some(Pause { host, length }) = pause {
                     self.queue.slow_down(&host, length, now);
                 }
                 self.queue.finished(feed, now);
                 self.enqueue(feed, if is_kept { now } else { now.plus(UNKEPT_PAUSE) }, took);
+                self.follow_joined(&joined);
             }
-            Ok((_, Finished::Marking)) => {}
+            Ok((_, Finished::Marking(joined))) => self.follow_joined(&joined),
             // Visits contain the faults of what they read; this one is ours.
             Err(fault) => {
                 error!(%fault, "a visit broke off");
@@ -177,7 +183,9 @@ impl Poller {
         self.queue.insert(id, &feed.address().host_and_port(), due, standing);
     }
 
-    fn follow(&mut self, feeds: HashSet<FeedId>) {
+    /// Follows the feeds that stand in the lists now, and no others.
+    fn follow(&mut self, edited: &[FeedId]) {
+        let feeds: HashSet<FeedId> = self.app.live.bound().ids.values().copied().collect();
         let left: Vec<FeedId> = self.followed.difference(&feeds).copied().collect();
         let came: Vec<FeedId> = feeds.difference(&self.followed).copied().collect();
         let is_start = self.followed.is_empty();
@@ -191,15 +199,29 @@ impl Poller {
                 self.ask_again_if_gone(feed);
             }
         }
-        self.running.spawn(mark(
-            Arc::clone(&self.app),
-            self.commits.clone(),
-            Gate::clone(&self.gate),
-            self.followed.clone(),
-        ));
+        for feed in edited {
+            self.ask_again_if_gone(*feed);
+        }
+        let marking = mark(Arc::clone(&self.app), self.commits.clone(), Gate::clone(&self.gate));
+        let moves = Arc::clone(&self.moves);
+        self.running.spawn(async move {
+            marking.await;
+            Finished::Marking(moves.look().await)
+        });
     }
 
-    /// An outline that was put back is somebody's wish to try a gone feed once more.
+    /// After feeds were joined, others stand in the lists, and those that are left may be due at another time.
+    fn follow_joined(&mut self, joined: &[FeedId]) {
+        if joined.is_empty() {
+            return;
+        }
+        self.follow(&[]);
+        for feed in joined {
+            self.enqueue(*feed, Timestamp::MIN, None);
+        }
+    }
+
+    /// An outline that was put back or edited is somebody's wish to try a gone feed once more.
     fn ask_again_if_gone(&mut self, id: FeedId) {
         if let Some(feed) = self.app.live.feed(id).filter(|feed| feed.schedule.state == FeedState::Gone) {
             self.queue.insert(id, &feed.address().host_and_port(), now(), Standing::Troubled);
@@ -223,8 +245,9 @@ fn politeness(config: &Config) -> Politeness {
 const FEEDS_AT_ONCE: usize = 1000;
 
 /// Notes with each feed whether it stands in a list: since when not, from which its history has 30 days.
-async fn mark(app: Arc<App>, commits: Commits, gate: Gate, followed: HashSet<FeedId>) -> Finished {
+async fn mark(app: Arc<App>, commits: Commits, gate: Gate) {
     let _no_visits = gate.write().await;
+    let followed: HashSet<FeedId> = app.live.bound().ids.values().copied().collect();
     let mut updates = Vec::new();
     let mut after = None;
     loop {
@@ -247,5 +270,4 @@ async fn mark(app: Arc<App>, commits: Commits, gate: Gate, followed: HashSet<Fee
     {
         app.live.update(marked.into_iter().map(|feed| (feed, false)));
     }
-    Finished::Marking
 }

@@ -78,7 +78,8 @@ impl Lists {
         self.was_read = false;
     }
 
-    /// Reads the directory. Where anything changed, puts the new roster in force and returns the feeds that stand in it.
+    /// Reads the directory. Where anything changed, puts the new roster in force and returns the feeds
+    /// whose outlines were edited.
     pub(super) async fn reload(&mut self, now: Timestamp) -> Result<Option<Vec<FeedId>>, StoreError> {
         let (directory, roles) = (self.directory.clone(), self.roles.clone());
         let (old, was_read) = (self.found.clone(), self.was_read);
@@ -105,19 +106,19 @@ impl Lists {
         }
         self.tell(&found, &roster, now).await?;
         let roster = Arc::new(roster);
+        // Until the new numbers are in force: feeds may be joined otherwise.
+        let _no_visits = self.gate.write().await;
         let committed = {
             let (store, live, old, new) =
                 (Arc::clone(&self.store), Arc::clone(&self.live), Arc::clone(&self.roster), Arc::clone(&roster));
             let saved = changed_contents(&self.found.good, &found.good);
-            let _no_visits = self.gate.write().await;
             blocking(move || commit(&store, &live, &old, &new, saved, now)).await?
         };
         info!(lists = roster.lists.len(), voices = roster.voices.len(), feeds = committed.ids.len(), "lists read");
-        let feeds = committed.ids.values().copied().collect();
         self.live.update(committed.feeds.into_iter().map(|feed| (feed, true)));
-        self.live.set_roster(Roster::clone(&roster), committed.ids, committed.old_paths);
+        self.live.set_roster(Arc::clone(&roster), committed.ids, committed.old_paths);
         (self.found, self.roster, self.was_read) = (found, roster, true);
-        Ok(Some(feeds))
+        Ok(Some(committed.edited))
     }
 
     /// Remembers as events which lists can no longer be read, and which can again: each once, also over restarts.
@@ -206,8 +207,10 @@ fn changed_contents(
 /// What a new roster led to.
 struct Committed {
     ids: HashMap<FeedUrl, FeedId>,
-    /// Feeds that were never seen before, and those that came back, as they are now.
+    /// Feeds that were never seen before, that came back or go by another address, as they are now.
     feeds: Vec<Feed>,
+    /// Feeds whose outlines say something else.
+    edited: Vec<FeedId>,
     old_paths: HashMap<String, FeedUrl>,
 }
 
@@ -228,16 +231,14 @@ fn commit(
     cancelled.retain(|event| changed.contains(event.list.as_str()));
     let news = ListNews { happened, cancelled };
     let urls = new.feeds().cloned().collect();
-    let bound = store.take_over(&TakeOver { contents, news, paths: lost_paths(old, new), urls }, now)?;
-    let ids = bound.iter().map(|feed| (feed.url.clone(), feed.id)).collect();
-    // Nobody visits meanwhile, so what is live is what is stored.
-    let feeds = bound.into_iter().filter_map(|feed| match live.feed(feed.id) {
-        None => Some(feed),
-        Some(known) => known.left_at.is_some().then(|| Feed { left_at: None, ..Feed::clone(&known) }),
-    });
-    let feeds = feeds.collect();
+    let edits = diff::edited_addresses(old, new);
+    let bound = store.take_over(&TakeOver { contents, news, paths: lost_paths(old, new), urls, edits }, now)?;
+    let ids: HashMap<FeedUrl, FeedId> = new.feeds().cloned().zip(bound.iter().map(|feed| feed.id)).collect();
+    let edited = diff::edited_outlines(old, new).filter_map(|url| ids.get(url).copied()).collect();
+    // Nobody visits meanwhile, so what was live is what was stored.
+    let feeds = bound.into_iter().filter(|feed| live.feed(feed.id).is_none_or(|known| *known != *feed)).collect();
     let old_paths = store.paths()?.into_iter().collect();
-    Ok(Committed { ids, feeds, old_paths })
+    Ok(Committed { ids, feeds, edited, old_paths })
 }
 
 /// Paths at which a voice stood in the old roster and nothing stands in the new one, with a feed of that voice.

@@ -9,6 +9,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
+use super::moves::Moves;
 use super::poll::Gate;
 use super::writer::Commits;
 use super::{blocking, chance, moment, now};
@@ -29,6 +30,7 @@ use crate::store::{FeedUpdate, Store, StoreError};
 #[derive(Debug)]
 pub(super) struct Visitor {
     app: Arc<App>,
+    moves: Arc<Moves>,
     manner: RwLock<Arc<Manner>>,
     commits: Commits,
     gate: Gate,
@@ -46,12 +48,15 @@ struct Manner {
 /// What a visit leaves for the queue.
 #[derive(Debug, Default)]
 pub(super) struct Visit {
-    /// Whether what came of it is stored, a new due time with it.
+    /// Whether the due time that the feed has now holds: what came of the visit is stored, a new due time with it, or the
+    /// feed became another one meanwhile.
     pub(super) is_kept: bool,
     /// Whether the host asked to be spared.
     pub(super) pause: Option<Pause>,
     /// How long the request took.
     pub(super) took: Option<Duration>,
+    /// Feeds that others were joined to.
+    pub(super) joined: Vec<FeedId>,
 }
 
 /// A host asked to be spared.
@@ -87,14 +92,14 @@ impl Taken {
 impl Visitor {
     pub(super) fn new(
         config: &Config,
-        app: Arc<App>,
+        moves: Arc<Moves>,
         commits: Commits,
         gate: Gate,
         stop: CancellationToken,
     ) -> anyhow::Result<Self> {
         let manner = RwLock::new(Arc::new(Manner::of(config)?));
         let processors = Semaphore::new(std::thread::available_parallelism().map_or(1, usize::from));
-        Ok(Self { app, manner, commits, gate, processors, stop })
+        Ok(Self { app: Arc::clone(moves.app()), moves, manner, commits, gate, processors, stop })
     }
 
     pub(super) fn configure(&self, config: &Config) -> anyhow::Result<()> {
@@ -126,7 +131,9 @@ impl Visitor {
         let kind = asked.as_ref().err().map(Failure::kind);
         let taken = self.take(&feed, asked).await;
         self.app.metrics.fetched(kind.unwrap_or_else(|| word_for(&taken.outcome)), took);
-        Visit { is_kept: self.keep(&feed, taken, &manner.limits).await, pause, took: Some(took) }
+        let is_kept = self.keep(&feed, taken, &manner.limits).await;
+        let joined = if is_kept { self.moves.look_after(&feed).await } else { Vec::new() };
+        Visit { is_kept, pause, took: Some(took), joined }
     }
 
     /// What an answer means.
@@ -210,9 +217,14 @@ impl Visitor {
         };
         // Only now, after all that takes long: whoever marks feeds waits for this, and everybody behind him.
         let _visiting = self.gate.read().await;
-        // It may have been marked, or have gone, since it was asked.
+        // It may have been marked, or have gone or been joined with another, since it was asked.
         let Some(current) = self.app.live.feed(old.id) else { return false };
-        feed.left_at = current.left_at;
+        (feed.left_at, feed.predecessor) = (current.left_at, current.predecessor);
+        feed.aliases.clone_from(&current.aliases);
+        if !is_as_asked(old, &current) {
+            debug!(feed.url = %old.url, "the feed was joined with another while it was asked; it is asked again");
+            return true;
+        }
         report(old, &feed, added);
         let freshness: Vec<Duration> = fresh(old, &changes);
         let Ok(written) = self.commits.write(vec![FeedUpdate { feed, changes, events }]).await else {
@@ -332,7 +344,11 @@ fn apply(
     if let Some(Read { document, bytes, body_hash }) = document {
         let cleaner = Cleaner::new(bytes);
         let known = store.known(old.id)?;
-        let mut reconciled: Reconciled = reconcile(old, &known, &document, now);
+        let mut found = old.clone();
+        if let Outcome::Fetched { answer: Answered { moved: Some(moved), .. }, .. } = &outcome {
+            found.moved_to = Some(moved.to.clone());
+        }
+        let mut reconciled: Reconciled = reconcile(&found, &known, &document, now);
         changes = reconciled.changes(old.id, &document, now, |markup, base| cleaner.html(markup, base));
         if let Outcome::Fetched { dates, .. } = &mut outcome {
             *dates = std::mem::take(&mut reconciled.dates);
@@ -386,6 +402,15 @@ fn remembered(outcome: &Outcome, added: u32, now: Timestamp) -> Option<Fetch> {
         Outcome::Offline => return None,
     };
     Some(Fetch { at: now, status, came, new: u16::try_from(added).unwrap_or(u16::MAX) })
+}
+
+/// Whether what an answer was compared with holds still: no entries came otherwise, and it is to be asked as it was.
+fn is_as_asked(old: &Feed, current: &Feed) -> bool {
+    old.next_seq == current.next_seq
+        && old.url == current.url
+        && old.moved_to == current.moved_to
+        && old.validators == current.validators
+        && old.body_hash == current.body_hash
 }
 
 /// One line for what changed in a feed's state, a quiet one for every other visit.

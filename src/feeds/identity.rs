@@ -11,8 +11,8 @@ use sha2::{Digest, Sha256};
 use url::Url;
 
 use crate::model::{
-    Change, CleanHtml, Document, Entry, EntryKey, Feed, FeedId, Hash64, IdentityRule, Item, Known, Markup, Timestamp,
-    comparable_link,
+    Change, CleanHtml, Document, Entry, EntryKey, Feed, FeedId, FeedUrl, Hash64, IdentityRule, Item, Known, Markup,
+    Timestamp, comparable_link,
 };
 
 /// When more new entries than this predate the last success, the document is an archive issued anew.
@@ -48,13 +48,16 @@ pub struct Planned {
     pub item: Option<usize>,
 }
 
-/// Compares a document with everything that is remembered of its feed, purged entries included.
+/// Compares a document with everything that is remembered of its feed, purged entries included. The feed's
+/// [`moved_to`](Feed::moved_to) is to be where the document was found for good, adopted or not: links to the host there
+/// are compared as if they led to the host of the feed's own address, too.
 pub fn reconcile(feed: &Feed, known: &[Known], document: &Document, now: Timestamp) -> Reconciled {
     let identity = rule(feed.identity, &document.items);
     let today = now.days() as i32;
     let items = distinct(&document.items, identity);
     // What a cut-off document lacks may stand in its lost part; but when the rule has just changed, no guid matches.
-    let matched = match_items(&items, known, document.complete || identity != feed.identity);
+    let by_link_too = document.complete || identity != feed.identity;
+    let matched = match_items(&items, known, by_link_too, Relocation::of(feed).as_ref());
     let places = Places::new(feed, document, now);
 
     let mut planned = Vec::new();
@@ -133,7 +136,12 @@ fn distinct(items: &[Item], rule: IdentityRule) -> Vec<Identified<'_>> {
 
 /// For each item what is remembered of it, by guid first. An unknown guid whose link one remembered entry alone has,
 /// which the document does not carry otherwise, is that entry under a new guid.
-fn match_items(items: &[Identified<'_>], known: &[Known], by_link_too: bool) -> Vec<Option<Known>> {
+fn match_items(
+    items: &[Identified<'_>],
+    known: &[Known],
+    by_link_too: bool,
+    relocation: Option<&Relocation>,
+) -> Vec<Option<Known>> {
     let by_guid: HashMap<Hash64, Known> = known.iter().map(|known| (known.guid, *known)).collect();
     let mut found: Vec<Option<Known>> = items.iter().map(|item| by_guid.get(&item.guid).copied()).collect();
     if !by_link_too {
@@ -150,7 +158,8 @@ fn match_items(items: &[Identified<'_>], known: &[Known], by_link_too: bool) -> 
         if found.is_some() {
             continue;
         }
-        let candidates = item.link.and_then(|link| by_link.get(&link));
+        let former = || by_link.get(&relocation?.former(item.item.link.as_deref()?)?);
+        let candidates = item.link.and_then(|link| by_link.get(&link)).or_else(former);
         if let Some([only]) = candidates.map(Vec::as_slice)
             && carried.insert(only.seq)
         {
@@ -158,6 +167,30 @@ fn match_items(items: &[Identified<'_>], known: &[Known], by_link_too: bool) -> 
         }
     }
     found
+}
+
+/// A feed that has moved to another host: its site has most often moved along, and all links in it.
+struct Relocation {
+    from: String,
+    to: String,
+}
+
+impl Relocation {
+    fn of(feed: &Feed) -> Option<Self> {
+        let site = |url: &FeedUrl| {
+            let comparable = comparable_link(url.as_str())?;
+            comparable.split(['/', '?']).next().map(str::to_owned)
+        };
+        let (from, to) = (site(&feed.url)?, site(feed.address())?);
+        (from != to).then_some(Self { from, to })
+    }
+
+    /// What a link to the new site was when it led to the old one.
+    fn former(&self, link: &str) -> Option<Hash64> {
+        let text = link_identity(link);
+        let rest = text.strip_prefix(&self.to).filter(|rest| rest.is_empty() || rest.starts_with(['/', '?', '#']))?;
+        Some(hash64(&format!("{}{rest}", self.from)))
+    }
 }
 
 /// What changes for an item that is remembered; `None` where nothing does.

@@ -88,9 +88,8 @@ pub(super) fn status(live: &Live, bound: &Bound, asked: Asked) -> Result<Status,
         ),
         None => None,
     };
-    let stands_in = |feed: &Feed, index: usize| {
-        roster.subscriptions_of(&feed.url).any(|(list, _)| list.name == roster.lists[index].name)
-    };
+    let stands_in =
+        |feed: &Feed, index: usize| bound.subscriptions_of(feed).any(|(list, _)| list.name == roster.lists[index].name);
     let mut states = BTreeMap::new();
     let mut matching = Vec::new();
     live.for_each_listed(|feed| {
@@ -122,7 +121,7 @@ fn row(bound: &Bound, feed: &Feed) -> FeedRow {
     let source = view::source(bound, feed);
     let schedule = &feed.schedule;
     let mut lists = Vec::new();
-    for (list, _) in bound.roster.subscriptions_of(&feed.url) {
+    for (list, _) in bound.subscriptions_of(feed) {
         let list = (list.title.clone(), list.path.clone());
         if !lists.contains(&list) {
             lists.push(list);

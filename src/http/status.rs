@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use crate::listen::live::{Bound, Live};
 use crate::lists::opml::Warning;
-use crate::model::{Feed, FeedId, Fetch, Schedule, Timestamp};
+use crate::model::{Feed, FeedId, FeedUrl, Fetch, Schedule, Timestamp};
 
 #[derive(Serialize)]
 struct ListStatus<'a> {
@@ -120,11 +120,13 @@ impl StatusBody {
         for feed in &feeds {
             // Feeds that left all lists are kept for a while, and are not shown.
             let Some(lists) = self.lists_of.get(&feed.id) else { continue };
-            if !std::mem::take(&mut self.is_first) {
-                piece.push(',');
-            }
             let names = lists.iter().map(|list| self.bound.roster.lists[*list].name.as_str()).collect();
-            piece.push_str(&json(&feed_status(feed, names)));
+            for status in rows(&self.bound, feed, names) {
+                if !std::mem::take(&mut self.is_first) {
+                    piece.push(',');
+                }
+                piece.push_str(&json(&status));
+            }
         }
         if let Some(last) = feeds.last() {
             self.after = Some(last.id);
@@ -134,6 +136,20 @@ impl StatusBody {
         }
         piece
     }
+}
+
+/// A row for each address at which outlines name the feed, each with the lists that it stands in.
+fn rows<'a>(bound: &'a Bound, feed: &'a Feed, lists: Vec<&'a str>) -> Vec<FeedStatus<'a>> {
+    if feed.aliases.is_empty() {
+        return vec![feed_status(feed, lists)];
+    }
+    let row = |url: &'a FeedUrl| {
+        let mut lists: Vec<&str> = bound.roster.subscriptions_of(url).map(|(list, _)| list.name.as_str()).collect();
+        lists.dedup();
+        let moved_to = (url != feed.address()).then(|| feed.address().to_string());
+        FeedStatus { url: url.to_string(), moved_to, ..feed_status(feed, lists) }
+    };
+    feed.addresses().filter(|url| bound.ids.get(*url) == Some(&feed.id)).map(row).collect()
 }
 
 fn feed_status<'a>(feed: &'a Feed, lists: Vec<&'a str>) -> FeedStatus<'a> {

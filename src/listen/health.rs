@@ -76,7 +76,7 @@ pub fn outlines(store: &Store, live: &Live, bound: &Bound) -> Result<Vec<Outline
                 continue;
             }
             let Some(feed) = live.feed(event.key.feed) else { continue };
-            let subscription = bound.roster.subscriptions_of(&feed.url).next();
+            let subscription = bound.subscriptions_of(&feed).next();
             outlines.extend(subscription.map(|(_, found)| outline(&found.title, &feed.url, found.home.as_deref())));
         }
     }
@@ -131,6 +131,7 @@ impl<A: Fn(&str) -> String> Told<'_, A> {
                 title: list.title.clone(),
                 url,
                 home: None,
+                former_urls: Vec::new(),
                 voice: list.title.clone(),
                 voice_path: list.path.clone(),
                 circles: Vec::new(),

@@ -8,15 +8,15 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use arc_swap::ArcSwap;
 
-use crate::lists::roster::{Roster, VoiceIndex};
+use crate::lists::roster::{List, Roster, Subscription, VoiceIndex};
 use crate::model::{Feed, FeedId, FeedUrl, Timestamp, Trouble};
 
 /// The roster with the numbers of its feeds.
 #[derive(Debug, Default)]
 pub struct Bound {
     /// Lists, folders, voices, subscriptions.
-    pub roster: Roster,
-    /// The number of each feed that stands in a list.
+    pub roster: Arc<Roster>,
+    /// The number of each feed that stands in a list. Several addresses may turn out to be one feed.
     pub ids: HashMap<FeedUrl, FeedId>,
     /// The voice that a feed is shown as: the first that it counts to.
     pub voices: HashMap<FeedId, VoiceIndex>,
@@ -24,6 +24,15 @@ pub struct Bound {
     pub old_paths: HashMap<String, FeedUrl>,
     /// The value of [`Live::revision`] from which on this roster stands.
     pub revision: u64,
+}
+
+impl Bound {
+    /// The subscriptions of a feed with the lists they are in, by all of its addresses, its own first.
+    pub fn subscriptions_of<'a>(&'a self, feed: &'a Feed) -> impl Iterator<Item = (&'a List, &'a Subscription)> {
+        // A former address may be another feed's by now; that of a feed that has left is nobody's.
+        let own = feed.addresses().filter(|url| self.ids.get(*url).is_none_or(|id| *id == feed.id));
+        own.flat_map(|url| self.roster.subscriptions_of(url))
+    }
 }
 
 /// One feed's state, and when it last changed what views show of it.
@@ -56,19 +65,31 @@ impl Live {
     }
 
     /// Puts a new roster in place of the old one.
-    pub fn set_roster(&self, roster: Roster, ids: HashMap<FeedUrl, FeedId>, old_paths: HashMap<String, FeedUrl>) {
-        let mut voices = HashMap::with_capacity(ids.len());
-        for (url, id) in &ids {
-            if let Some(voice) = roster.voices_of(url).first() {
-                voices.insert(*id, *voice);
-            }
-        }
+    pub fn set_roster(&self, roster: Arc<Roster>, ids: HashMap<FeedUrl, FeedId>, old_paths: HashMap<String, FeedUrl>) {
         // Under the lock of the feeds, so that numbers are given out one by one; and the number is published last, so
         // that whoever reads it finds everything that it counts.
-        let _writing = self.feeds.write().unwrap_or_else(PoisonError::into_inner);
+        let slots = self.feeds.write().unwrap_or_else(PoisonError::into_inner);
+        let mut voices: HashMap<FeedId, VoiceIndex> = HashMap::with_capacity(ids.len());
+        for (url, id) in &ids {
+            let predecessor = slots.get(id).and_then(|slot| slot.feed.predecessor);
+            for id in predecessor.into_iter().chain([*id]) {
+                if let Some(&voice) = roster.voices_of(url).first() {
+                    let first = voices.entry(id).or_insert(voice);
+                    *first = voice.min(*first);
+                }
+            }
+        }
         let revision = self.revision() + 1;
         self.bound.store(Arc::new(Bound { roster, ids, voices, old_paths, revision }));
         self.revision.store(revision, Ordering::Release);
+    }
+
+    /// Two feeds have become one: every outline of the one is bound to the other.
+    pub fn bind_instead(&self, loser: FeedId, winner: FeedId, old_paths: HashMap<String, FeedUrl>) {
+        let bound = self.bound();
+        let mut ids = bound.ids.clone();
+        ids.values_mut().filter(|id| **id == loser).for_each(|id| *id = winner);
+        self.set_roster(Arc::clone(&bound.roster), ids, old_paths);
     }
 
     /// Puts the new state of feeds in place; the flag says whether views show the feed otherwise than before.
@@ -118,10 +139,23 @@ impl Live {
         slots.range(range).take(most).map(|(_, slot)| Arc::clone(&slot.feed)).collect()
     }
 
-    /// Of each of these feeds that has entries, the place of the newest.
+    /// Of each of these feeds that has entries, the place of the newest. As long as nobody knows whether a feed is the one
+    /// that its outline named before, that one stands in its place.
     pub fn newest(&self, feeds: &[FeedId]) -> Vec<(FeedId, Timestamp)> {
         let slots = self.feeds.read().unwrap_or_else(PoisonError::into_inner);
-        feeds.iter().filter_map(|id| Some((*id, slots.get(id)?.feed.newest?))).collect()
+        let mut stands_in = false;
+        let shown = feeds.iter().map(|id| {
+            let predecessor = slots.get(id).and_then(|slot| slot.feed.predecessor);
+            stands_in |= predecessor.is_some();
+            predecessor.unwrap_or(*id)
+        });
+        let newest = shown.filter_map(|id| Some((id, slots.get(&id)?.feed.newest?)));
+        let mut newest: Vec<(FeedId, Timestamp)> = newest.collect();
+        if stands_in {
+            newest.sort_unstable();
+            newest.dedup();
+        }
+        newest
     }
 
     /// The revision at which any of these feeds last changed what views show of it.

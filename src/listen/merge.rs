@@ -150,8 +150,7 @@ impl<'a> Choice<'a> {
     /// Whether a feed is at home on a host: by its own address, or by the home page that the list's keeper gave it. What
     /// the feed says of itself counts for nothing here.
     fn lives_at(&self, feed: &Feed, host: &str) -> bool {
-        let homes =
-            self.bound.roster.subscriptions_of(&feed.url).filter_map(|(_, subscription)| subscription.home.as_deref());
+        let homes = self.bound.subscriptions_of(feed).filter_map(|(_, subscription)| subscription.home.as_deref());
         let mut links = homes.chain([feed.address().as_str()]).filter_map(comparable_link);
         links.any(|link| host_of(&link) == host)
     }

@@ -54,6 +54,8 @@ pub struct Source {
     pub title: String,
     /// The feed's address as it is fetched.
     pub url: String,
+    /// Its other addresses: where it was fetched before, or other outlines name it.
+    pub former_urls: Vec<String>,
     /// The feed's home page.
     pub home: Option<String>,
     /// The voice's title.

@@ -119,7 +119,7 @@ pub fn outlines(bound: &Bound, path: &str) -> Vec<Outline> {
 pub fn title<'a>(bound: &'a Bound, feed: &'a Feed) -> &'a str {
     let own = feed.about.title.as_deref().filter(|title| !title.is_empty());
     let named = || {
-        let subscription = bound.roster.subscriptions_of(&feed.url).next().map(|(_, subscription)| subscription);
+        let subscription = bound.subscriptions_of(feed).next().map(|(_, subscription)| subscription);
         subscription.map(|subscription| subscription.title.as_str()).filter(|title| !title.is_empty())
     };
     own.or_else(named).unwrap_or_else(|| feed.url.host())
@@ -129,12 +129,13 @@ pub fn title<'a>(bound: &'a Bound, feed: &'a Feed) -> &'a str {
 pub fn source(bound: &Bound, feed: &Feed) -> Source {
     let url = feed.address().to_string();
     let voice = bound.voices.get(&feed.id).map(|voice| &bound.roster.voices[*voice]);
-    let subscription = bound.roster.subscriptions_of(&feed.url).next().map(|(_, subscription)| subscription);
+    let subscription = bound.subscriptions_of(feed).next().map(|(_, subscription)| subscription);
     Source {
         id: feed.about.id.clone().unwrap_or_else(|| url.clone()),
         title: title(bound, feed).to_owned(),
         home: feed.about.home.clone().or_else(|| subscription.and_then(|subscription| subscription.home.clone())),
         url,
+        former_urls: feed.addresses().filter(|url| *url != feed.address()).map(ToString::to_string).collect(),
         voice: voice.map(|voice| voice.title.clone()).unwrap_or_default(),
         voice_path: voice.map(|voice| voice.path.clone()).unwrap_or_default(),
         circles: voice.map(|voice| bound.roster.circles(voice)).unwrap_or_default(),

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::model::{FeedUrl, ListEvent, ListEventKind, Role, Timestamp};
 
-use super::roster::{List, ListIndex, Roster, Voice, VoiceIndex};
+use super::roster::{List, ListIndex, Roster, Subscription, Voice, VoiceIndex};
 
 /// How long ago somebody may have left the desired to count as a new follower from among them.
 pub const DESIRED_LATELY: Duration = Duration::from_hours(30 * 24);
@@ -85,6 +85,59 @@ pub fn events(old: &Roster, new: &Roster, recent: &[ListEvent], now: Timestamp) 
         }
     }
     diff
+}
+
+/// Outlines whose address was edited: the address before and after. The outline stands in the same list and folders under
+/// the same text, and neither address stands there in the other roster. Each address is at most once on either side.
+pub fn edited_addresses(old: &Roster, new: &Roster) -> Vec<(FeedUrl, FeedUrl)> {
+    let mut edits: Vec<(FeedUrl, FeedUrl)> = Vec::new();
+    let (mut left, mut came) = (HashSet::new(), HashSet::new());
+    for list in &new.lists {
+        let Some(before) = old.lists.iter().find(|before| before.name == list.name) else { continue };
+        let is_new: HashSet<&FeedUrl> = addresses(list).difference(&addresses(before)).copied().collect();
+        let is_gone: HashSet<&FeedUrl> = addresses(before).difference(&addresses(list)).copied().collect();
+        if is_new.is_empty() || is_gone.is_empty() {
+            continue;
+        }
+        let mut gone: HashMap<Vec<&str>, Vec<&FeedUrl>> = HashMap::new();
+        for subscription in before.subscriptions.iter().filter(|known| is_gone.contains(&known.feed)) {
+            gone.entry(way_to(old, subscription)).or_default().push(&subscription.feed);
+        }
+        for subscription in list.subscriptions.iter().filter(|known| is_new.contains(&known.feed)) {
+            let Some(candidates) = gone.get(&way_to(new, subscription)) else { continue };
+            let from = candidates.iter().find(|from| !left.contains(**from));
+            if let Some(from) = from.filter(|_| came.insert(&subscription.feed)) {
+                left.insert(*from);
+                edits.push((FeedUrl::clone(from), subscription.feed.clone()));
+            }
+        }
+    }
+    edits
+}
+
+/// Feeds of both rosters whose outlines say something else now: another text, another home, another place.
+pub fn edited_outlines<'a>(old: &'a Roster, new: &'a Roster) -> impl Iterator<Item = &'a FeedUrl> {
+    let says = |roster: &'a Roster, feed: &'a FeedUrl| {
+        roster
+            .subscriptions_of(feed)
+            .map(|(list, known)| (&list.name, &known.title, &known.home, way_to(roster, known)))
+    };
+    new.feeds().filter(move |feed| old.subscriptions_of(feed).next().is_some() && says(old, feed).ne(says(new, feed)))
+}
+
+fn addresses(list: &List) -> HashSet<&FeedUrl> {
+    list.subscriptions.iter().map(|known| &known.feed).collect()
+}
+
+/// The texts of the outlines from below the list down to a subscription.
+fn way_to<'a>(roster: &'a Roster, subscription: &'a Subscription) -> Vec<&'a str> {
+    let mut way = vec![subscription.title.as_str()];
+    let mut next = roster.places.get(subscription.place);
+    while let Some(place) = next.filter(|place| place.parent.is_some()) {
+        way.push(&place.title);
+        next = place.parent.and_then(|parent| roster.places.get(parent));
+    }
+    way
 }
 
 /// A remembered departure, ready to be compared with many voices.
@@ -295,6 +348,44 @@ mod tests {
         check(&[("a", "F: (Ann=old)")], &[("a", "G: (Ann=new)")], &["-Ann a", "+Ann a"]);
         check(&[("a", "Ann=old")], &[("a", "Bob=new")], &["-Ann a", "+Bob a"]);
         check(&[("a", "Ann=old Bob=x")], &[("a", "Ann=new Bob=x Ann=third")], &["+Ann a"]);
+    }
+
+    #[test]
+    fn edited_addresses_are_told() {
+        let edits = |old: &[(&str, &str)], new: &[(&str, &str)]| -> String {
+            let edits = edited_addresses(&roster(old), &roster(new));
+            let words: Vec<String> = edits.iter().map(|(from, to)| format!("{}>{}", from.host(), to.host())).collect();
+            words.join(" ").replace(".example", "")
+        };
+        for (old, new, expected) in [
+            ("Ann=a Bob=b", "Ann=c Bob=b", "a>c"),
+            ("F: (Ann=a)", "F: (Ann=c)", "a>c"),
+            ("F: (Ann=a)", "G: (Ann=c)", ""),
+            ("Ann=a", "Bob=c", ""),
+            ("Ann=a", "Ann=a Ann=c", ""),
+            ("Ann=a Ann=b", "Ann=c", "a>c"),
+            ("Ann=a", "Ann=b Ann=c", "a>b"),
+            ("*P (Blog=a Photos=b)", "*P (Blog=a Photos=c)", "b>c"),
+            ("*P (Blog=a Photos=b)", "*P (Blog=c Photos=d)", "a>c b>d"),
+            ("Ann=a Bob=b", "Ann=b Bob=a", ""),
+        ] {
+            assert_eq!(edits(&[("x", old)], &[("x", new)]), expected, "{old} → {new}");
+        }
+        let both = [("x", "Ann=a"), ("y", "Ann=a")];
+        assert_eq!(edits(&both, &[("x", "Ann=b"), ("y", "Ann=b")]), "a>b", "told once");
+        assert_eq!(edits(&[("x", "Ann=a")], &[("y", "Ann=b")]), "");
+    }
+
+    #[test]
+    fn edited_outlines_are_told() {
+        let edited = |old: &str, new: &str| {
+            let (old, new) = (roster(&[("x", old)]), roster(&[("x", new)]));
+            edited_outlines(&old, &new).map(|feed| feed.host().replace(".example", "")).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(edited("Ann=a Bob=b", "Ann=a Bob=b Cy=c"), "");
+        assert_eq!(edited("Ann=a Bob=b", "Anne=a Bob=b"), "a");
+        assert_eq!(edited("Ann=a Bob=b", "F: (Ann=a) Bob=b"), "a");
+        assert_eq!(edited("Ann=a", "Ann=c"), "");
     }
 
     #[test]

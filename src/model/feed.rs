@@ -22,6 +22,12 @@ pub struct Feed {
     pub url: FeedUrl,
     /// The address adopted after permanent redirects, or found by autodiscovery; this is what is fetched.
     pub moved_to: Option<FeedUrl>,
+    /// Further addresses at which outlines name it, or did. An address that an outline no longer names may be another
+    /// feed's by now.
+    pub aliases: Vec<FeedUrl>,
+    /// The feed that its outline named before its address was edited, until this one's first entries tell whether it is
+    /// the same.
+    pub predecessor: Option<FeedId>,
     /// What the document says of itself.
     pub about: About,
     /// What makes the next request conditional.
@@ -47,12 +53,17 @@ pub struct Feed {
 }
 
 impl Feed {
+    /// At most so many further addresses of one feed are kept.
+    pub const MAX_ALIASES: usize = 256;
+
     /// A feed that was never asked; due at once.
     pub fn new(id: FeedId, url: FeedUrl, now: Timestamp) -> Self {
         Self {
             id,
             url,
             moved_to: None,
+            aliases: Vec::new(),
+            predecessor: None,
             about: About::default(),
             validators: Validators::default(),
             body_hash: None,
@@ -70,6 +81,20 @@ impl Feed {
     /// The address that is fetched: the adopted one, else the outline's.
     pub fn address(&self) -> &FeedUrl {
         self.moved_to.as_ref().unwrap_or(&self.url)
+    }
+
+    /// Adds to the aliases what is not among its addresses, up to [`Self::MAX_ALIASES`].
+    pub fn remember<'a>(&mut self, addresses: impl Iterator<Item = &'a FeedUrl>) {
+        for url in addresses {
+            if self.aliases.len() < Self::MAX_ALIASES && self.addresses().all(|known| known != url) {
+                self.aliases.push(url.clone());
+            }
+        }
+    }
+
+    /// The addresses at which outlines may name it, its own first.
+    pub fn addresses(&self) -> impl Iterator<Item = &FeedUrl> {
+        std::iter::once(&self.url).chain(&self.aliases)
     }
 }
 

@@ -62,7 +62,7 @@ pub(super) fn feed_id(page: &Page, site: &Site) -> String {
 ///
 /// Readers take two entries of one id for one, so no feed may take an id from another by saying it too:
 ///
-/// - An `http` or `https` id is kept only in a feed that is fetched from its host, whatever else is on the page. Where
+/// - An `http` or `https` id is kept only in a feed that is, or was, fetched from its host, whatever else is on the page. Where
 ///   a feed says that it has its home is no proof, since it may say anything.
 /// - The other schemes show no owner that could be checked. Where entries on one page claim one such id (or an address
 ///   on a host that they share), the one that this daemon saw first keeps it. The dates that feeds say play no part:
@@ -92,7 +92,9 @@ fn may_claim(Listed { entry, source, .. }: &Listed) -> bool {
     }
     match Url::parse(&entry.guid) {
         Ok(id) if matches!(id.scheme(), "http" | "https") => {
-            Url::parse(&source.url).is_ok_and(|feed| plain_host(&id).is_some() && plain_host(&id) == plain_host(&feed))
+            let mut urls =
+                std::iter::once(&source.url).chain(&source.former_urls).filter_map(|url| Url::parse(url).ok());
+            plain_host(&id).is_some() && urls.any(|feed| plain_host(&id) == plain_host(&feed))
         }
         _ => true,
     }

@@ -4,12 +4,12 @@ use redb::{ReadableTable, Table, WriteTransaction};
 
 use super::error::Fault;
 use super::health;
-use super::packing::Packer;
+use super::packing::{Packer, Unpacker};
 use super::records::{CountRecord, FeedRecord, decode, encode, encode_state, known_of, known_value};
 use super::tables::{COUNTS, ENTRIES, EntryBytes, FEEDS, KNOWN, LINKS, LinkBytes, STATES};
-use super::tables::{known_bytes, link_bytes, place_bytes};
+use super::tables::{entry_key, known_bytes, link_bytes, place_bytes};
 use super::text;
-use crate::model::{Change, Feed, FeedId, HealthEvent, Known};
+use crate::model::{Change, Entry, Feed, FeedId, HealthEvent, Known};
 
 /// What one finished poll brings: the feed as it is from now on, and what became of its entries.
 #[derive(Clone, Debug, PartialEq)]
@@ -37,7 +37,7 @@ pub(super) fn encode_all(updates: &[FeedUpdate]) -> Vec<Encoded> {
     updates
         .iter()
         .map(|FeedUpdate { feed, changes, .. }| Encoded {
-            feed: encode(&FeedRecord::of(feed)),
+            feed: FeedRecord::of(feed).bytes(),
             state: encode_state(feed),
             texts: changes
                 .iter()
@@ -149,12 +149,26 @@ impl Streams<'_> {
                 self.links.insert(&link_bytes(link, &place), now.first_seen.millis())?;
             }
         }
-        if let Some(text) = text
+        let renamed = match (stored, text) {
+            (Some(stored), Some(text)) if stored.guid != now.guid => self.under_first_guid(&place, text)?,
+            _ => None,
+        };
+        if let Some(text) = renamed.as_deref().or(text)
             && self.entries.insert(&place, text)?.is_none()
         {
             count.entries += 1;
             count.newest = count.newest.max(Some(now.listed_at.millis()));
         }
         Ok(())
+    }
+
+    /// The new text of an entry under the guid that it was first published with: to its readers, a site that gives all
+    /// its entries new guids must not make all of them new. `None` where nothing is stored at its place.
+    fn under_first_guid(&self, place: &EntryBytes, text: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
+        let Some(before) = self.entries.get(place)? else { return Ok(None) };
+        let (key, mut unpacker) = (entry_key(place), Unpacker::new());
+        let guid = text::unpack(&mut unpacker, key, before.value())?.guid;
+        let after = Entry { guid, ..text::unpack(&mut unpacker, key, text)? };
+        Ok(Some(text::pack(&mut Packer::new(), &after, text::head(key, text)?.link)))
     }
 }

@@ -126,6 +126,22 @@ pub(super) fn remember_paths(transaction: &WriteTransaction, moved: &[(String, F
     Ok(())
 }
 
+/// Leads every path that led to one of these addresses to another one.
+pub(super) fn lead_paths_to(transaction: &WriteTransaction, former: &[String], to: &str) -> Result<(), Fault> {
+    let mut paths = transaction.open_table(PATHS)?;
+    let mut moving = Vec::new();
+    for row in paths.iter()? {
+        let (path, leads_to) = row?;
+        if former.iter().any(|url| url == leads_to.value()) {
+            moving.push(path.value().to_owned());
+        }
+    }
+    for path in moving {
+        paths.insert(path.as_str(), to)?;
+    }
+    Ok(())
+}
+
 /// All remembered paths.
 pub(super) fn paths(transaction: &ReadTransaction) -> Result<Vec<(String, FeedUrl)>, Fault> {
     let mut paths = Vec::new();

@@ -3,7 +3,8 @@
 //! These types are the file's, not the program's: the words of `model` may change without the format. A record is a
 //! version byte and then postcard (<https://postcard.jamesmunns.com/wire-format>): fields in order, whole numbers as
 //! varints, text and bytes with their length in front, a byte before what may be missing. Instants are milliseconds
-//! since the Unix epoch. A record of a version that is not known cannot be read; a field is added by a new version.
+//! since the Unix epoch. A record of a version that is not known cannot be read; a field is added by a new version,
+//! behind the fields of the one before, and older records are read as having none.
 
 use std::time::Duration;
 
@@ -16,32 +17,58 @@ use crate::model::{
     PendingMove, Recent, Schedule, Timestamp, Trouble, UpdatePeriod, UrlFault, Validators,
 };
 
-/// The version of all records of this file but states.
+/// The version of all records of this file but those of feeds and their states.
 const VERSION: u8 = 1;
+/// The version of the records of feeds; 2 brought aliases and predecessors.
+const FEED_VERSION: u8 = 2;
 /// The version of states: one of version 1 with a [`WellbeingRecord`] behind it.
 const STATE_VERSION: u8 = 2;
 
 /// Version byte and postcard.
 pub(super) fn encode<T: Serialize>(record: &T) -> Vec<u8> {
+    encode_as(VERSION, record)
+}
+
+fn encode_as<T: Serialize>(version: u8, record: &T) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(192);
-    bytes.push(VERSION);
+    bytes.push(version);
     postcard::to_extend(record, bytes).expect("a record holds only lengths that are known, and memory grows")
 }
 
 /// Reads what [`encode`] made; `what` names the record in the error.
 pub(super) fn decode<'a, T: Deserialize<'a>>(bytes: &'a [u8], what: &str) -> Result<T, Fault> {
-    let Some((&version, body)) = bytes.split_first() else {
-        return Err(Fault::Unreadable(format!("the {what} is empty")));
-    };
-    if version != VERSION {
-        return Err(Fault::Unreadable(format!("the {what} has the unknown version {version}")));
+    match split_version(bytes, what)? {
+        (VERSION, body) => from_body(body, what),
+        (version, _) => Err(unknown_version(version, what)),
     }
+}
+
+fn split_version<'a>(bytes: &'a [u8], what: &str) -> Result<(u8, &'a [u8]), Fault> {
+    let split = bytes.split_first().map(|(&version, body)| (version, body));
+    split.ok_or_else(|| Fault::Unreadable(format!("the {what} is empty")))
+}
+
+fn from_body<'a, T: Deserialize<'a>>(body: &'a [u8], what: &str) -> Result<T, Fault> {
     postcard::from_bytes(body).map_err(|error| Fault::Unreadable(format!("the {what} cannot be read: {error}")))
+}
+
+fn unknown_version(version: u8, what: &str) -> Fault {
+    Fault::Unreadable(format!("the {what} has the unknown version {version}"))
 }
 
 /// A value of `feeds`: what seldom changes.
 #[derive(Serialize, Deserialize)]
 pub(super) struct FeedRecord<'a> {
+    #[serde(borrow)]
+    first: FeedRecord1<'a>,
+    #[serde(borrow)]
+    aliases: Vec<&'a str>,
+    predecessor: Option<u32>,
+}
+
+/// What version 1 of a feed's record holds.
+#[derive(Serialize, Deserialize)]
+struct FeedRecord1<'a> {
     url: &'a str,
     moved_to: Option<&'a str>,
     id: Option<&'a str>,
@@ -59,7 +86,7 @@ pub(super) struct FeedRecord<'a> {
 impl<'a> FeedRecord<'a> {
     pub(super) fn of(feed: &'a Feed) -> Self {
         let About { id, title, home, language, self_link, hubs } = &feed.about;
-        Self {
+        let first = FeedRecord1 {
             url: feed.url.as_str(),
             moved_to: feed.moved_to.as_ref().map(FeedUrl::as_str),
             id: id.as_deref(),
@@ -73,22 +100,74 @@ impl<'a> FeedRecord<'a> {
                 IdentityRule::Link => 1,
             },
             left_at: feed.left_at.map(Timestamp::millis),
+        };
+        Self {
+            first,
+            aliases: feed.aliases.iter().map(FeedUrl::as_str).collect(),
+            predecessor: feed.predecessor.map(|feed| feed.0),
         }
+    }
+
+    /// Reads a record of any version.
+    pub(super) fn read(bytes: &'a [u8]) -> Result<Self, Fault> {
+        const WHAT: &str = "record of a feed";
+        match split_version(bytes, WHAT)? {
+            (1, body) => Ok(Self { first: from_body(body, WHAT)?, aliases: Vec::new(), predecessor: None }),
+            (FEED_VERSION, body) => from_body(body, WHAT),
+            (version, _) => Err(unknown_version(version, WHAT)),
+        }
+    }
+
+    /// The bytes to store, in the newest version.
+    pub(super) fn bytes(&self) -> Vec<u8> {
+        encode_as(FEED_VERSION, self)
     }
 
     /// Since when the feed stands in no list.
     pub(super) fn left_at(&self) -> Option<Timestamp> {
-        self.left_at.map(Timestamp::from_millis)
-    }
-
-    /// The record of the same feed standing in a list again; `None` where it does anyway.
-    pub(super) fn returned(self) -> Option<Vec<u8>> {
-        self.left_at.map(|_| encode(&Self { left_at: None, ..self }))
+        self.first.left_at.map(Timestamp::from_millis)
     }
 
     /// Its address as the outline has it.
     pub(super) fn url(&self) -> &'a str {
-        self.url
+        self.first.url
+    }
+
+    /// The adopted address.
+    pub(super) fn moved_to(&self) -> Option<&'a str> {
+        self.first.moved_to
+    }
+
+    /// Further addresses of outlines.
+    pub(super) fn aliases(&self) -> &[&'a str] {
+        &self.aliases
+    }
+
+    /// All addresses under which `urls` may find it, its own first.
+    pub(super) fn addresses(&self) -> impl Iterator<Item = &'a str> {
+        std::iter::once(self.first.url).chain(self.aliases.iter().copied())
+    }
+
+    /// See [`Feed::predecessor`].
+    pub(super) fn predecessor(&self) -> Option<u32> {
+        self.predecessor
+    }
+
+    /// The same feed standing in a list (again), and found in the place of `predecessor` where there is one; `None`
+    /// where nothing of that is new.
+    pub(super) fn standing(self, predecessor: Option<u32>) -> Option<Vec<u8>> {
+        let predecessor = predecessor.or(self.predecessor);
+        if self.first.left_at.is_none() && predecessor == self.predecessor {
+            return None;
+        }
+        Some(Self { first: FeedRecord1 { left_at: None, ..self.first }, predecessor, ..self }.bytes())
+    }
+
+    /// The same feed standing in a list under another address, fetched from where it was.
+    pub(super) fn named(self, url: &'a str, aliases: Vec<&'a str>) -> Vec<u8> {
+        let address = self.first.moved_to.unwrap_or(self.first.url);
+        let moved_to = (address != url).then_some(address);
+        Self { first: FeedRecord1 { url, moved_to, left_at: None, ..self.first }, aliases, ..self }.bytes()
     }
 }
 
@@ -237,15 +316,20 @@ impl CountRecord {
 
 /// A feed from its three records.
 pub(super) fn feed(id: FeedId, feed: &[u8], state: &[u8], counts: &[u8]) -> Result<Feed, Fault> {
-    let cold: FeedRecord = decode(feed, "record of a feed")?;
+    let cold = FeedRecord::read(feed)?;
     let (hot, wellbeing) = decode_state(state)?;
     let counts: CountRecord = decode(counts, "count of a feed")?;
     let owned = |text: Option<&str>| text.map(str::to_owned);
     let left_at = cold.left_at();
+    let aliases = cold.aliases.iter().map(|url| stored_url(url)).collect::<Result<_, _>>()?;
+    let predecessor = cold.predecessor.map(FeedId);
+    let cold = cold.first;
     Ok(Feed {
         id,
         url: stored_url(cold.url)?,
         moved_to: cold.moved_to.and_then(|url| stored_url(url).ok()),
+        aliases,
+        predecessor,
         about: About {
             id: owned(cold.id),
             title: owned(cold.title),
@@ -410,7 +494,7 @@ mod tests {
     }
 
     fn read(feed: &Feed, state: &[u8]) -> Result<Feed, Fault> {
-        super::feed(feed.id, &encode(&FeedRecord::of(feed)), state, &encode(&CountRecord::default()))
+        super::feed(feed.id, &FeedRecord::of(feed).bytes(), state, &encode(&CountRecord::default()))
     }
 
     #[test]
@@ -433,5 +517,31 @@ mod tests {
 
         let unknown = [&[STATE_VERSION + 1][..], &state[1..]].concat();
         assert!(read(&feed, &unknown).is_err() && read(&feed, &state[..state.len() - 1]).is_err());
+    }
+
+    /// The record of the first version, byte by byte.
+    #[test]
+    fn a_record_of_the_first_version_is_read() {
+        let mut bytes = vec![1, 15];
+        bytes.extend(b"https://x.org/f");
+        bytes.push(1);
+        bytes.push(15);
+        bytes.extend(b"https://x.org/g");
+        // No id; the title; no home, language, self link; one hub; by link; left at 5 ms.
+        bytes.extend([0, 1, 1, b'T', 0, 0, 0, 1, 14]);
+        bytes.extend(b"https://hub.x/");
+        bytes.extend([1, 1, 10]);
+        let record = FeedRecord::read(&bytes).expect("it reads");
+        assert_eq!((record.url(), record.moved_to()), ("https://x.org/f", Some("https://x.org/g")));
+        assert_eq!((record.first.title, record.first.hubs.as_slice()), (Some("T"), &["https://hub.x/"][..]));
+        assert_eq!((record.first.identity, record.left_at()), (1, Some(Timestamp::from_millis(5))));
+        assert_eq!((record.aliases(), record.predecessor()), (&[][..], None));
+        // Written again it is of the newest, and says what it said, and what is new.
+        let newer = record.standing(Some(9)).expect("it stands again");
+        assert_eq!(newer[0], FEED_VERSION);
+        let newer = FeedRecord::read(&newer).expect("it reads");
+        assert_eq!((newer.url(), newer.left_at(), newer.predecessor()), ("https://x.org/f", None, Some(9)));
+        bytes[0] = FEED_VERSION + 1;
+        assert!(FeedRecord::read(&bytes).is_err());
     }
 }

@@ -144,7 +144,7 @@ fn look(
         let (first, last) = stream_bounds(feed);
         let oldest = entries.range::<&EntryBytes>(&first..=&last)?.next().transpose()?;
         let oldest = oldest.map(|(place, _)| entry_key(place.value()).listed_at);
-        if is_gone(&decode(record.value(), "record of a feed")?, now)
+        if is_gone(&FeedRecord::read(record.value())?, now)
             || excess(&count, oldest, now, retention)
             || !forgettable(&known, feed, now, &count)?.is_empty()
         {
@@ -186,8 +186,9 @@ fn sweep_some(
     let mut room = ROWS_PER_STEP;
     for &feed in due {
         let record = feeds.get(feed.0)?.map(|record| {
-            let record: FeedRecord = decode(record.value(), "record of a feed")?;
-            Ok::<_, Fault>(is_gone(&record, now).then(|| record.url().to_owned()))
+            let record = FeedRecord::read(record.value())?;
+            let addresses = || record.addresses().map(str::to_owned).collect::<Vec<_>>();
+            Ok::<_, Fault>(is_gone(&record, now).then(addresses))
         });
         let Some(gone) = record.transpose()? else {
             outcomes.push((feed, Outcome { removed: true, ..Outcome::default() }));
@@ -195,7 +196,7 @@ fn sweep_some(
         };
         let before = count_of(&counts, feed)?;
         let mut outcome = Outcome { before, count: before, ..Outcome::default() };
-        if let Some(url) = gone {
+        if let Some(addresses) = gone {
             let rows = streams.remove_some(feed, room, &mut outcome.count)?;
             room -= rows;
             outcome.more = room == 0;
@@ -205,8 +206,14 @@ fn sweep_some(
                 counts.remove(feed.0)?;
                 feeds.remove(feed.0)?;
                 transaction.open_table(STATES)?.remove(feed.0)?;
-                transaction.open_table(URLS)?.remove(url.as_str())?;
-                removed.insert(url);
+                let mut by_url = transaction.open_table(URLS)?;
+                for url in addresses {
+                    // An address may be another feed's by now.
+                    if by_url.get(url.as_str())?.is_some_and(|id| id.value() == feed.0) {
+                        by_url.remove(url.as_str())?;
+                        removed.insert(url);
+                    }
+                }
             }
         } else {
             outcome.purged = streams.purge(feed, now, retention, room, &mut outcome.count)?;
@@ -229,7 +236,7 @@ fn sweep_some(
     Ok(outcomes)
 }
 
-fn count_of(counts: &impl ReadableTable<u32, &'static [u8]>, feed: FeedId) -> Result<CountRecord, Fault> {
+pub(super) fn count_of(counts: &impl ReadableTable<u32, &'static [u8]>, feed: FeedId) -> Result<CountRecord, Fault> {
     counts.get(feed.0)?.map_or(Ok(CountRecord::default()), |count| decode(count.value(), "count of a feed"))
 }
 
@@ -335,7 +342,7 @@ impl Streams<'_> {
     }
 
     /// Removes at most `room` rows of everything that a feed has; fewer once nothing is left.
-    fn remove_some(&mut self, feed: FeedId, room: usize, count: &mut CountRecord) -> Result<usize, Fault> {
+    pub(super) fn remove_some(&mut self, feed: FeedId, room: usize, count: &mut CountRecord) -> Result<usize, Fault> {
         let (first, last) = stream_bounds(feed);
         let mut going: Vec<(EntryKey, _)> = Vec::new();
         for row in self.entries.range::<&EntryBytes>(&first..=&last)?.take(room) {

@@ -10,7 +10,7 @@
 //! | `feeds` | feed u32 | feed record | what seldom changes: addresses, what the document says of itself |
 //! | `states` | feed u32 | state record | what changes with each poll: schedule, validators, hash of the body |
 //! | `counts` | feed u32 | count record | how many entries are stored, the newest one, the next number |
-//! | `urls` | address as in the outline | feed u32 | finds a feed by its address |
+//! | `urls` | address as in an outline | feed u32 | finds a feed by its address, or by one of its aliases |
 //! | `entries` | feed u32, listed at i64, number u32 | entry record | one stream after the other, each in its order |
 //! | `known` | feed u32, number u32 | 46 bytes | what entries are recognised by, also after their text is gone |
 //! | `links` | link hash u64, feed u32, listed at i64, number u32 | first seen i64 | entries by the page they stand for |

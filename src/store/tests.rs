@@ -4,12 +4,13 @@
 mod disk;
 mod faults;
 mod fixture;
+mod join;
 mod model;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::{FeedUpdate, ListNews, OpenError, Retention, Store, StoreError, Swept, TakeOver};
+use super::{FeedUpdate, Join, Kinship, ListNews, OpenError, Retention, Store, StoreError, Swept, TakeOver};
 use crate::model::{
     About, Category, Change, CleanHtml, Enclosure, Entry, EntryKey, Feed, FeedId, FeedState, FeedUrl, Hash64,
     IdentityRule, Known, ListEvent, ListEventKind, Origin, Pace, PendingMove, Person, Schedule, Timestamp,

@@ -18,6 +18,7 @@ mod health;
 mod house;
 mod list_edits;
 mod lists;
+mod moves;
 mod origin;
 mod readers;
 mod reading;

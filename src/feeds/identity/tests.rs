@@ -130,6 +130,54 @@ fn an_edit_updates_in_place() {
     assert_eq!(kept.entries.len(), 2);
 }
 
+/// Checks that entries go on as they are when their feed, and all links and guids in it, move.
+fn check_moved(from: (&str, &str), to: (&str, &str), is_known: bool) {
+    let mut kept = Kept::new();
+    let posts = |site: &str| {
+        let post = |n: i32| {
+            let link = format!("{site}/{n}");
+            dated(item(&link, &link, &format!("Post {n}")), START.minus(DAY * n.unsigned_abs()))
+        };
+        document((1..30).map(post).collect())
+    };
+    kept.feed.url = FeedUrl::parse(from.0).expect("an address");
+    kept.read(&posts(from.1));
+    let before: Vec<EntryKey> = kept.entries.values().map(|entry| entry.key).collect();
+    kept.feed.moved_to = Some(FeedUrl::parse(to.0).expect("an address"));
+    let expected = if is_known { (0, 29) } else { (29, 0) };
+    assert_eq!(kept.read_later(&posts(to.1)), expected, "{from:?} → {to:?}");
+    assert_eq!(kept.read_later(&posts(to.1)), (0, 0), "from then on they are known by their new guids");
+    if is_known {
+        assert_eq!(kept.entries.values().map(|entry| entry.key).collect::<Vec<_>>(), before);
+    }
+}
+
+#[test]
+fn links_that_move_with_their_feed_are_known_again() {
+    let old = ("http://old.example/feed", "http://old.example/blog");
+    for (to, is_known) in [
+        (("https://old.example/feed", "https://old.example/blog"), true),
+        (("https://new.example/feed", "https://new.example/blog"), true),
+        (("https://www.new.example:8443/feed", "https://new.example:8443/blog"), true),
+        (("https://new.example/feed", "https://new.example/posts"), false),
+        // Nobody says that this is where the site has moved.
+        (("https://new.example/feed", "https://third.example/blog"), false),
+        (("https://new.example/feed", "https://new.example.org/blog"), false),
+    ] {
+        check_moved(old, to, is_known);
+    }
+}
+
+#[test]
+fn a_link_to_the_new_site_is_no_link_to_the_old_one_where_both_are_carried() {
+    let mut kept = Kept::new();
+    kept.feed.url = FeedUrl::parse("http://old.example/feed").expect("an address");
+    kept.feed.moved_to = Some(FeedUrl::parse("http://new.example/feed").expect("an address"));
+    let old = item("1", "http://old.example/1", "Old");
+    kept.read(&document(vec![old.clone()]));
+    assert_eq!(kept.read_later(&document(vec![item("2", "http://new.example/1", "New"), old])), (1, 0));
+}
+
 #[test]
 fn everything_an_item_says_counts_as_an_edit() {
     let base = dated(item("a", "http://example.org/a", "A"), START.minus(DAY));

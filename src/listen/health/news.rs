@@ -126,7 +126,7 @@ pub fn events(before: &Feed, after: &Feed, happened: &[Happening], bound: &Bound
         return Vec::new();
     }
     let source = view::source(bound, after);
-    let lists = bound.roster.subscriptions_of(&after.url).map(|(list, _)| list);
+    let lists = bound.subscriptions_of(after).map(|(list, _)| list);
     let mut lists: Vec<&str> = lists.map(|list: &List| list.title.as_str()).collect();
     lists.dedup();
     let seqs = HealthEvent::FIRST_SEQ..;

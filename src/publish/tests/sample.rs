@@ -33,6 +33,7 @@ pub(super) fn source(voice: &str, slug: &str, circles: &[(&str, &str)]) -> Arc<S
         id: format!("https://{slug}.example/feed"),
         title: voice.to_owned(),
         url: format!("https://{slug}.example/feed"),
+        former_urls: Vec::new(),
         home: Some(format!("https://{slug}.example/")),
         voice: voice.to_owned(),
         voice_path: format!("/voices/{slug}"),

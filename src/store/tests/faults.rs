@@ -7,7 +7,7 @@ use super::*;
 type Step = fn(&Store) -> Result<(), StoreError>;
 
 /// A day in the life of a store.
-const STEPS: [Step; 10] = [
+const STEPS: [Step; 16] = [
     |store| store.add_feeds(&[url("a"), url("b"), url("c")], at(0)).map(drop),
     |store| post(store, &[0, 1], 0..12, 10),
     |store| store.save_list("desired", Some(&b"<opml>".repeat(400)), &news(5)),
@@ -31,10 +31,25 @@ const STEPS: [Step; 10] = [
             news: news(6),
             paths: vec![("/old/dan".into(), url("d"))],
             urls: vec![url("d"), url("a")],
+            edits: vec![],
         };
         store.take_over(&new, at(6000)).map(drop)
     },
     |store| post(store, &[3], 0..5, 6000),
+    |store| {
+        // An outline was edited.
+        let (urls, edits) = (vec![url("d"), url("e")], vec![(url("a"), url("e"))]);
+        store.take_over(&TakeOver { urls, edits, ..TakeOver::default() }, at(6100)).map(drop)
+    },
+    |store| post(store, &[4], 10..15, 6200),
+    |store| join(store, 0, 4, Kinship::Edited),
+    |store| post(store, &[3], 40..43, 6300),
+    |store| {
+        let mut feed = store.feed(FeedId(1))?.expect("the feed was added");
+        feed.schedule.last_success = Some(at(9000));
+        store.commit(&mut [FeedUpdate { feed, changes: vec![], events: vec![] }])
+    },
+    |store| join(store, 1, 3, Kinship::Twins),
 ];
 
 const RETENTION: Retention = Retention { entries_per_feed: 22, age: Duration::from_hours(400 * 24) };
@@ -52,6 +67,10 @@ fn post(store: &Store, feeds: &[u32], seqs: std::ops::Range<u32>, seconds: i64) 
         updates.push(FeedUpdate { feed, changes, events: vec![] });
     }
     store.commit(&mut updates)
+}
+
+fn join(store: &Store, winner: u32, loser: u32, kinship: Kinship) -> Result<(), StoreError> {
+    store.join(&Join { winner: FeedId(winner), loser: FeedId(loser), kinship }, at(9999)).map(drop)
 }
 
 /// What a healthy store holds before the first step and after each one.
@@ -78,7 +97,7 @@ fn calls_of_a_day() -> u64 {
 #[test]
 fn the_day_does_what_its_steps_say() {
     let expected = expected();
-    let last = expected.last().expect("there are steps");
+    let last = &expected[10];
     assert_eq!(last.feeds.iter().map(|feed| feed.id.0).collect::<Vec<_>>(), [0, 1, 3], "feed 2 left 30 days ago");
     assert_eq!(last.feeds.iter().map(|feed| feed.entries).collect::<Vec<_>>(), [12, 22, 5]);
     assert_eq!(last.known[&FeedId(1)].iter().filter(|known| known.purged).count(), 8);
@@ -87,6 +106,11 @@ fn the_day_does_what_its_steps_say() {
     assert_eq!(last.events, news(6).happened);
     assert!(expected[8].lists.is_empty() && expected[8].events.is_empty());
     assert_eq!(expected[3].events, news(5).happened);
+    // Feed 0 goes on at another address, and feed 3 is feed 1: two of its entries were there already.
+    let last = expected.last().expect("there are steps");
+    assert_eq!(last.feeds.iter().map(|feed| (feed.id.0, feed.entries)).collect::<Vec<_>>(), [(0, 15), (1, 25)]);
+    assert_eq!((&last.feeds[0].url, &last.feeds[1].aliases), (&url("e"), &vec![url("d")]));
+    assert_eq!(last.paths, [("/old/ann".to_owned(), url("e")), ("/old/dan".to_owned(), url("d"))]);
 }
 
 #[test]

@@ -218,7 +218,7 @@ fn bound(address: &str) -> Bound {
     let roster = Roster::build(vec![list]);
     let url = FeedUrl::parse(address).expect("an address");
     let voices = roster.voices_of(&url).iter().map(|voice| (FeedId(7), *voice)).collect();
-    Bound { ids: [(url, FeedId(7))].into(), voices, roster, ..Bound::default() }
+    Bound { ids: [(url, FeedId(7))].into(), voices, roster: roster.into(), ..Bound::default() }
 }
 
 #[test]
