@@ -5,6 +5,7 @@
 mod entry;
 mod event;
 mod feed;
+mod hub;
 mod time;
 mod url;
 
@@ -14,5 +15,6 @@ pub use feed::{
     About, Change, Document, Feed, FeedId, FeedState, Format, Hash64, IdentityRule, Known, Pace, PendingMove, Schedule,
     UpdatePeriod, Validators,
 };
+pub use hub::{HubStage, HubSubscription};
 pub use time::Timestamp;
 pub use url::{FeedUrl, UrlFault, comparable_link, redact, redact_text};

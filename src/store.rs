@@ -24,6 +24,7 @@ mod takeover;
 #[cfg(test)]
 mod tests;
 mod text;
+mod websub;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -37,7 +38,7 @@ pub use snapshot::{Head, Snapshot};
 pub use sweep::{FeedCount, Retention, Swept};
 pub use takeover::TakeOver;
 
-use crate::model::{Feed, FeedId, FeedUrl, Known, ListEvent, Timestamp};
+use crate::model::{Feed, FeedId, FeedUrl, HubSubscription, Known, ListEvent, Timestamp};
 use engine::Engine;
 use error::Fault;
 use records::known_of;
@@ -150,6 +151,16 @@ impl Store {
     /// All remembered paths, in the order of their bytes.
     pub fn paths(&self) -> Result<Vec<(String, FeedUrl)>, StoreError> {
         self.engine.read(|transaction| kept::paths(&transaction))
+    }
+
+    /// Everything that is agreed with WebSub hubs, in no order that means anything.
+    pub fn hub_subscriptions(&self) -> Result<Vec<HubSubscription>, StoreError> {
+        self.engine.read(|transaction| websub::all(&transaction))
+    }
+
+    /// Keeps what changed in the agreements with hubs, each under the token of its callback; `None` forgets one.
+    pub fn keep_hub_subscriptions(&self, changed: &[(String, Option<HubSubscription>)]) -> Result<(), StoreError> {
+        self.engine.write(|transaction| websub::keep(transaction, changed))
     }
 
     /// One step of applying retention: entries beyond number or age go, but never the newest 20 of a feed; purged

@@ -1,11 +1,12 @@
 //! One visit to a feed: from the request to the commit of everything that came of it.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
@@ -20,7 +21,7 @@ use crate::feeds::identity::{Reconciled, reconcile};
 use crate::feeds::parse::{self, NotAFeed};
 use crate::feeds::schedule::{self, Answered, Limits, Outcome};
 use crate::http::App;
-use crate::model::{Change, Document, Feed, FeedId, FeedState, Timestamp, Validators};
+use crate::model::{Change, Document, Feed, FeedId, FeedState, FeedUrl, IdentityRule, Timestamp, Validators};
 use crate::store::{FeedUpdate, Store, StoreError};
 
 /// What visits share.
@@ -31,7 +32,32 @@ pub(super) struct Visitor {
     commits: Commits,
     gate: Gate,
     processors: Semaphore,
+    /// Feeds whose next state is being made. A visit and a push made from the same state could not both be kept.
+    in_turn: Mutex<HashSet<FeedId>>,
+    turn_over: Notify,
+    /// Until when a hub pushes a feed.
+    leases: RwLock<HashMap<FeedId, Timestamp>>,
+    /// Where successful visits are told of.
+    notes: mpsc::Sender<Note>,
     stop: CancellationToken,
+}
+
+/// A feed was asked, and this is where it answered.
+#[derive(Debug)]
+pub(super) struct Note {
+    pub(super) feed: FeedId,
+    pub(super) address: FeedUrl,
+}
+
+/// What became of a pushed document.
+#[derive(Debug)]
+pub(super) enum TakenIn {
+    /// It is stored; so many of its entries are new.
+    Kept(u32),
+    /// It is none that can be read.
+    Unreadable(String),
+    /// There is no such feed any more, or the store did not take it.
+    NotKept,
 }
 
 /// What the configuration says about visits.
@@ -88,11 +114,23 @@ impl Visitor {
         app: Arc<App>,
         commits: Commits,
         gate: Gate,
+        notes: mpsc::Sender<Note>,
         stop: CancellationToken,
     ) -> anyhow::Result<Self> {
         let manner = RwLock::new(Arc::new(Manner::of(config)?));
         let processors = Semaphore::new(std::thread::available_parallelism().map_or(1, usize::from));
-        Ok(Self { app, manner, commits, gate, processors, stop })
+        Ok(Self {
+            app,
+            manner,
+            commits,
+            gate,
+            processors,
+            in_turn: Mutex::default(),
+            turn_over: Notify::new(),
+            leases: RwLock::default(),
+            notes,
+            stop,
+        })
     }
 
     pub(super) fn configure(&self, config: &Config) -> anyhow::Result<()> {
@@ -103,6 +141,25 @@ impl Visitor {
 
     pub(super) fn limits(&self) -> Limits {
         self.manner().limits
+    }
+
+    /// The client that asks.
+    pub(super) fn client(&self) -> Client {
+        self.manner().client.clone()
+    }
+
+    /// Notes until when a hub pushes a feed; `None` where it does not.
+    pub(super) fn set_lease(&self, id: FeedId, ends: Option<Timestamp>) {
+        let mut leases = self.leases.write().unwrap_or_else(PoisonError::into_inner);
+        match ends {
+            Some(ends) => leases.insert(id, ends),
+            None => leases.remove(&id),
+        };
+    }
+
+    fn is_pushed(&self, id: FeedId) -> bool {
+        let leases = self.leases.read().unwrap_or_else(PoisonError::into_inner);
+        leases.get(&id).is_some_and(|ends| *ends > now())
     }
 
     fn manner(&self) -> Arc<Manner> {
@@ -122,9 +179,82 @@ impl Visitor {
         let took = started.elapsed();
         let pause = asked.as_ref().ok().and_then(|answer| pause_for(&feed, answer));
         let kind = asked.as_ref().err().map(Failure::kind);
+        let address = asked.as_ref().ok().map(|answer| answer.url.clone());
+        let _turn = self.turn(id).await;
+        // A push may have come while the feed was asked.
+        let feed = self.app.live.feed(id).unwrap_or(feed);
         let taken = self.take(&feed, asked).await;
         self.app.metrics.fetched(kind.unwrap_or_else(|| word_for(&taken.outcome)), took);
-        Visit { is_kept: self.keep(&feed, taken, &manner.limits).await, pause, took: Some(took) }
+        let is_good = matches!(taken.outcome, Outcome::Fetched { .. } | Outcome::Unchanged { .. });
+        let is_kept = self.keep(&feed, taken, &manner.limits).await;
+        if let Some(address) = address.filter(|_| is_good && is_kept) {
+            // Told again at the next visit where nobody can listen now.
+            let _ = self.notes.try_send(Note { feed: id, address });
+        }
+        Visit { is_kept, pause, took: Some(took) }
+    }
+
+    /// Takes in a document that a hub has pushed and whose signature was right. Its entries become the feed's; the
+    /// schedule, the validators and what the feed says of itself are for the feed's own answers to tell, so the next
+    /// visit is as if nothing had been pushed. Returns when what came of it is durable.
+    pub(super) async fn take_in(&self, id: FeedId, body: Bytes, content_type: Option<String>) -> TakenIn {
+        let Some(feed) = self.app.live.feed(id) else { return TakenIn::NotKept };
+        let max_bytes = self.app.config.load().fetch.max_body_bytes;
+        // As a visit resolves addresses: against the address that answered.
+        let base = feed.validators.from.as_ref().unwrap_or(feed.address()).to_string();
+        let read = self.work(move || {
+            let base = base.parse().map_err(|_| "the feed's own address cannot be read".to_owned())?;
+            let body = fetch::unpacked(body, max_bytes).ok_or("it is too large, or broken, when unpacked")?;
+            let document = parse::parse(&body, content_type.as_deref(), &base).map_err(|fault| fault.to_string())?;
+            Ok((document, body.len()))
+        });
+        let (mut document, bytes) = match read.await {
+            Ok(read) => read,
+            Err(why) => return TakenIn::Unreadable(why),
+        };
+        // Hubs may leave out what they have delivered before (WebSub, section 7): nothing has left the feed with that.
+        document.complete = false;
+        let _turn = self.turn(id).await;
+        let Some(feed) = self.app.live.feed(id) else { return TakenIn::NotKept };
+        let (store, before) = (Arc::clone(&self.app.store), Arc::clone(&feed));
+        let merged = self.work(move || merge(&store, &before, &document, bytes, now())).await;
+        match merged {
+            Ok(Merged { changes, added, identity, .. }) => {
+                let shows = changes.iter().any(|change| change.entry.is_some());
+                let next = Feed { identity, ..Feed::clone(&feed) };
+                let applied = Applied { feed: next, changes, added, shows };
+                if self.put(&feed, applied).await { TakenIn::Kept(added) } else { TakenIn::NotKept }
+            }
+            Err(fault) => {
+                warn!(feed.url = %feed.url, %fault, "what is stored of a feed cannot be read; what was pushed is dropped");
+                TakenIn::NotKept
+            }
+        }
+    }
+
+    /// Lets a feed that is no longer pushed be asked at its usual pace again. Returns whether that brings it forward.
+    pub(super) async fn quicken(&self, id: FeedId) -> bool {
+        let _turn = self.turn(id).await;
+        let Some(feed) = self.app.live.feed(id).filter(|feed| feed.schedule.state == FeedState::Ok) else {
+            return false;
+        };
+        let mut next = Feed::clone(&feed);
+        next.schedule.next_poll = schedule::due_without_push(&feed.schedule);
+        if next.schedule.next_poll >= feed.schedule.next_poll {
+            return false;
+        }
+        self.put(&feed, Applied { feed: next, changes: Vec::new(), added: 0, shows: false }).await
+    }
+
+    /// Waits until nobody else makes the feed's next state, and keeps others from it while the turn is held.
+    async fn turn(&self, id: FeedId) -> Turn<'_> {
+        loop {
+            let over = self.turn_over.notified();
+            if self.in_turn.lock().unwrap_or_else(PoisonError::into_inner).insert(id) {
+                return Turn { visitor: self, feed: id };
+            }
+            over.await;
+        }
     }
 
     /// What an answer means.
@@ -196,21 +326,28 @@ impl Visitor {
     async fn keep(&self, old: &Arc<Feed>, taken: Taken, limits: &Limits) -> bool {
         let (store, before) = (Arc::clone(&self.app.store), Arc::clone(old));
         let limits = *limits;
-        let jitter = chance();
-        let applied = self.work(move || apply(&store, &before, taken, &limits, jitter, now())).await;
-        let Applied { mut feed, changes, added, shows } = match applied {
-            Ok(applied) => applied,
+        let (jitter, is_pushed) = (chance(), self.is_pushed(old.id));
+        let applied = self.work(move || apply(&store, &before, taken, &limits, is_pushed, jitter, now())).await;
+        match applied {
+            Ok(applied) => {
+                report(old, &applied.feed, applied.added);
+                self.put(old, applied).await
+            }
             Err(fault) => {
                 warn!(feed.url = %old.url, %fault, "what is stored of a feed cannot be read; its answer is dropped");
-                return false;
+                false
             }
-        };
+        }
+    }
+
+    /// Commits a feed's next state, and puts it before the readers. Returns whether that was possible.
+    async fn put(&self, old: &Arc<Feed>, applied: Applied) -> bool {
+        let Applied { mut feed, changes, added, shows } = applied;
         // Only now, after all that takes long: whoever marks feeds waits for this, and everybody behind him.
         let _visiting = self.gate.read().await;
         // It may have been marked, or have gone, since it was asked.
         let Some(current) = self.app.live.feed(old.id) else { return false };
         feed.left_at = current.left_at;
-        report(old, &feed, added);
         let freshness: Vec<Duration> = fresh(old, &changes);
         let Ok(written) = self.commits.write(vec![FeedUpdate { feed, changes }]).await else {
             self.recall(old.id).await;
@@ -237,6 +374,19 @@ impl Visitor {
         if let Ok(Some(feed)) = blocking(move || store.feed(id)).await {
             self.app.live.update([(feed, true)]);
         }
+    }
+}
+
+/// A feed's turn, until it is dropped.
+struct Turn<'a> {
+    visitor: &'a Visitor,
+    feed: FeedId,
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.visitor.in_turn.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.feed);
+        self.visitor.turn_over.notify_waiters();
     }
 }
 
@@ -310,12 +460,31 @@ struct Applied {
     shows: bool,
 }
 
-/// The feed's next state. Only new and changed entries are cleaned.
+/// What a document changes in a feed's entries.
+struct Merged {
+    changes: Vec<Change>,
+    added: u32,
+    identity: IdentityRule,
+    dates: Vec<Timestamp>,
+}
+
+/// Compares a document of so many bytes with what is stored. Only new and changed entries are cleaned.
+fn merge(store: &Store, old: &Feed, document: &Document, bytes: usize, now: Timestamp) -> Result<Merged, StoreError> {
+    let cleaner = Cleaner::new(bytes);
+    let known = store.known(old.id)?;
+    let mut reconciled: Reconciled = reconcile(old, &known, document, now);
+    let changes = reconciled.changes(old.id, document, now, |markup, base| cleaner.html(markup, base));
+    let dates = std::mem::take(&mut reconciled.dates);
+    Ok(Merged { changes, added: reconciled.added, identity: reconciled.identity, dates })
+}
+
+/// The feed's next state.
 fn apply(
     store: &Store,
     old: &Feed,
     taken: Taken,
     limits: &Limits,
+    is_pushed: bool,
     jitter: f64,
     now: Timestamp,
 ) -> Result<Applied, StoreError> {
@@ -324,15 +493,11 @@ fn apply(
     let mut changes = Vec::new();
     let mut added = 0;
     if let Some(Read { document, bytes, body_hash }) = document {
-        let cleaner = Cleaner::new(bytes);
-        let known = store.known(old.id)?;
-        let mut reconciled: Reconciled = reconcile(old, &known, &document, now);
-        changes = reconciled.changes(old.id, &document, now, |markup, base| cleaner.html(markup, base));
+        let merged = merge(store, old, &document, bytes, now)?;
         if let Outcome::Fetched { dates, .. } = &mut outcome {
-            *dates = std::mem::take(&mut reconciled.dates);
+            *dates = merged.dates;
         }
-        added = reconciled.added;
-        feed.identity = reconciled.identity;
+        (changes, added, feed.identity) = (merged.changes, merged.added, merged.identity);
         feed.about = document.about;
         feed.body_hash = body_hash;
     }
@@ -341,6 +506,9 @@ fn apply(
     }
     let next = schedule::next(&old.schedule, &outcome, limits, now, jitter);
     feed.schedule = next.schedule;
+    if is_pushed && matches!(outcome, Outcome::Fetched { .. } | Outcome::Unchanged { .. }) {
+        feed.schedule.next_poll = schedule::due_while_pushed(&feed.schedule, limits, now, jitter);
+    }
     if is_cut {
         // The rest of it is missing until the next answer.
         feed.schedule.next_poll = feed.schedule.next_poll.min(now.plus(limits.min_interval));
