@@ -374,7 +374,8 @@ impl Hubs {
         let (why, retry_after, is_hubs_fault) = match answer {
             Ok(Posted { status: 200..=299, .. }) => {
                 (host.failures, host.spared_until) = (0, None);
-                debug!(token_of = ?self.agreed.get(token).map(|agreed| agreed.feed), ?mode, "a hub was asked");
+                let feed = self.agreed.get(token).map(|agreed| agreed.feed.0);
+                debug!(feed, ?mode, "a hub was asked, and will verify that it was meant");
                 return;
             }
             Ok(Posted { status, retry_after }) => {

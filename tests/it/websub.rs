@@ -14,7 +14,7 @@ use ring::hmac;
 use url::Url;
 
 use crate::harness::{Answer, Daemon, Home, PATIENCE, fetch, opml, outline, until, until_within};
-use crate::origin::{Origin, answer};
+use crate::origin::{NOW, Origin, Reply, answer, feed_url};
 
 /// A hub: notes what it is asked, answers, and verifies as hubs do.
 struct Hub {
@@ -444,6 +444,37 @@ fn a_hub_behind_the_guard_is_not_dialled() {
         daemon.stop();
     }
     assert_eq!(canary.connections(), 0);
+}
+
+#[tokio::test]
+async fn forms_follow_redirects_that_keep_the_method() {
+    let origin = Origin::serve(|request| {
+        let (status, to) = match request.path.as_str() {
+            "/307" => (307, "/308"),
+            "/308" => (308, "/hub"),
+            "/302" => (302, "/hub"),
+            "/loop" => (307, "/loop?again"),
+            "/loop?again" => (307, "/loop"),
+            "/busy" => (503, "/"),
+            _ => (202, "/"),
+        };
+        let kind = request.header("content-type").unwrap_or_default();
+        assert_eq!(kind, b"application/x-www-form-urlencoded");
+        // Closed each time: this origin does not read the form.
+        let head = format!(
+            "HTTP/1.1 {status} X\r\nLocation: {to}\r\nRetry-After: 7\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+        );
+        Reply::Close(head.into_bytes())
+    });
+    let client = origin.client();
+    for (path, status, hops) in [("/307", 202, 3), ("/302", 302, 1), ("/busy", 503, 1)] {
+        let before = origin.requests().len();
+        let posted = client.post(&feed_url(&origin.url(path)), "a=b", NOW).await.unwrap();
+        let asked = origin.requests().len() - before;
+        assert_eq!((posted.status, posted.retry_after, asked), (status, Some(Duration::from_secs(7)), hops), "{path}");
+    }
+    let endless = client.post(&feed_url(&origin.url("/loop")), "a=b", NOW).await.unwrap_err();
+    assert_eq!(endless.kind(), "redirect");
 }
 
 #[test]
