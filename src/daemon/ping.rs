@@ -38,6 +38,13 @@ struct Hub {
     spared_until: Option<Timestamp>,
 }
 
+impl Hub {
+    /// Whether it is left alone; an end that lies beyond all patience comes from a clock that went wrong.
+    fn is_spared(&self, now: Timestamp) -> bool {
+        self.spared_until.is_some_and(|until| now < until && until <= now.plus(PATIENCE.max_backoff))
+    }
+}
+
 /// Pings until told to stop. What has changed before is known to whoever asks.
 pub(super) async fn run(app: Arc<App>, visitor: Arc<Visitor>, stop: CancellationToken) {
     let mut told: HashMap<String, Told> = HashMap::new();
@@ -69,7 +76,7 @@ pub(super) async fn run(app: Arc<App>, visitor: Arc<Visitor>, stop: Cancellation
                 continue;
             }
             let is_too_soon = now() < last.at.plus(PING_PAUSE) && last.at <= now();
-            if is_too_soon || hub.spared_until.is_some_and(|until| now() < until) {
+            if is_too_soon || hub.is_spared(now()) {
                 is_behind = true;
                 continue;
             }

@@ -38,6 +38,10 @@ const TICK: Duration = Duration::from_secs(1);
 const CHANGE_INTERVALS: u32 = 4;
 /// Bytes of chance in a token and in a secret: twice what is asked for at least.
 const SECRET_BYTES: usize = 32;
+/// Small corrections of the clock are no reason to look at every agreement.
+const CLOCK_TOLERANCE: Duration = Duration::from_mins(1);
+/// A host that was asked nothing for so long is a new one.
+const MAX_HOST_MEMORY: Duration = Duration::from_hours(48);
 /// How long tasks may take to end after the daemon was asked to stop.
 const ENDING_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -59,6 +63,8 @@ pub(super) struct Hubs {
     running: JoinSet<Finished>,
     /// Nothing is due before this.
     due: Timestamp,
+    /// The latest time that the clock has shown.
+    latest: Timestamp,
     /// The configuration and the roster that agreements were last compared with.
     compared: Option<(Arc<Config>, u64)>,
     stop: CancellationToken,
@@ -125,6 +131,7 @@ impl Hubs {
             reported: HashSet::new(),
             running: JoinSet::new(),
             due: Timestamp::MIN,
+            latest: Timestamp::MIN,
             compared: None,
             stop,
         };
@@ -137,6 +144,7 @@ impl Hubs {
     /// Deals with hubs until told to stop. Nobody is asked to end anything then: leases outlast a restart.
     pub(super) async fn run(mut self) {
         loop {
+            self.look_at_clock();
             self.compare().await;
             if now() >= self.due {
                 self.take_steps().await;
@@ -154,6 +162,22 @@ impl Hubs {
         if tokio::time::timeout(ENDING_TIMEOUT, ending).await.is_err() {
             debug!("some requests to hubs did not end in time");
         }
+    }
+
+    /// After the clock was set back, steps that were fixed under the wrong one lie too far ahead.
+    fn look_at_clock(&mut self) {
+        let now = now();
+        if self.latest.since(now) > CLOCK_TOLERANCE {
+            for agreed in self.agreed.values_mut() {
+                *agreed = websub::restored(agreed.clone(), now);
+            }
+            self.hints.values_mut().for_each(|hint| hint.polled = hint.polled.min(now));
+            for host in self.hosts.values_mut() {
+                host.spared_until = host.spared_until.map(|until| until.min(now.plus(MAX_HOST_MEMORY)));
+            }
+            (self.due, self.latest) = (now, now);
+        }
+        self.latest = self.latest.max(now);
     }
 
     /// Brings the agreements in line with lists and configuration, where those have changed.
@@ -241,7 +265,13 @@ impl Hubs {
         self.visitor.set_lease(feed, None);
         let Some(old) = self.agreed.get(&current.token) else { return };
         match websub::unwanted(old, now()) {
-            Some(leaving) => drop(self.keep(leaving).await),
+            Some(leaving) => {
+                if !self.keep(leaving).await {
+                    // Then it stands as it did, until lists, configuration or the feed are looked at again.
+                    self.current.insert(feed, current);
+                    return;
+                }
+            }
             None => self.forget(&current.token).await,
         }
         self.quicken(feed);
@@ -287,6 +317,8 @@ impl Hubs {
     async fn take_steps(&mut self) {
         let now = now();
         self.repeat_hints(now).await;
+        let is_remembered = |start: Timestamp| now.since(start) < MAX_HOST_MEMORY;
+        self.hosts.retain(|_, host| host.is_asked || host.last_start.is_some_and(is_remembered));
         let mut due: Vec<(Timestamp, String)> = Vec::new();
         let mut ended = Vec::new();
         for (token, subscription) in &self.agreed {

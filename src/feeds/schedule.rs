@@ -182,7 +182,7 @@ pub fn due_at(schedule: &Schedule, limits: &Limits, now: Timestamp) -> Timestamp
     }
 }
 
-/// When a feed is due whose hub pushes what is new: after [`PUSHED_SHARE`] times its interval, `max_interval` at most, and
+/// When a feed is due whose hub pushes what is new: after four times its interval, `max_interval` at most, and
 /// never sooner than its schedule says. For a schedule that a success at `now` has just led to.
 pub fn due_while_pushed(schedule: &Schedule, limits: &Limits, now: Timestamp, jitter: f64) -> Timestamp {
     let delay = (schedule.interval * PUSHED_SHARE).min(limits.max_interval).mul_f64(1.0 + JITTER_SHARE * jitter);

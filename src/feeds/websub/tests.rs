@@ -1,5 +1,7 @@
 //! The rules of WebSub, row by row.
 
+use proptest::prelude::*;
+
 use super::*;
 
 const NOW: Timestamp = Timestamp::from_seconds(1_795_379_832);
@@ -209,5 +211,61 @@ fn challenges_that_could_do_harm_are_not_repeated() {
         [("abc-123_=", true), ("", false), ("a b", false), ("a\0", false), ("ä", false), (&"x".repeat(2000), false)]
     {
         assert_eq!(is_harmless(challenge), harmless, "{challenge:?}");
+    }
+}
+
+/// What may happen to an agreement.
+#[derive(Clone, Copy, Debug)]
+enum Happens {
+    Verified(Option<u64>),
+    Refused(Option<u64>),
+    Denied,
+    Nothing,
+}
+
+fn happenings() -> impl Strategy<Value = Vec<(Happens, u64, f64)>> {
+    let happens = prop_oneof![
+        proptest::option::of(0..=u64::MAX).prop_map(Happens::Verified),
+        proptest::option::of(0..100_000u64).prop_map(Happens::Refused),
+        Just(Happens::Denied),
+        Just(Happens::Nothing),
+    ];
+    proptest::collection::vec((happens, 0..2_000_000u64, 0.0..1.0), 1..60)
+}
+
+proptest! {
+    #[test]
+    fn whatever_hubs_do_requests_keep_their_distance(happenings in happenings()) {
+        let limits = Limits::default();
+        let mut agreed = fresh();
+        let mut now = NOW;
+        let mut last: Option<Timestamp> = None;
+        for (happens, seconds, jitter) in happenings {
+            match step(&agreed, now) {
+                Some(Step::Ask(mode)) => {
+                    prop_assert_eq!(mode, Mode::Subscribe);
+                    prop_assert!(last.is_none_or(|last| now.since(last) >= limits.min_interval));
+                    last = Some(now);
+                    agreed = asked(&agreed, mode, now);
+                }
+                Some(Step::Silence) => agreed = failed(&agreed, None, &limits, now, jitter),
+                Some(Step::Forget) => prop_assert!(false, "it was never given up"),
+                None => {}
+            }
+            match happens {
+                Happens::Verified(lease) if is_meant(&agreed, Mode::Subscribe, TOPIC, now) => {
+                    agreed = verified(&agreed, Mode::Subscribe, lease, &limits, now, jitter);
+                }
+                Happens::Refused(after) if agreed.stage == HubStage::Asked => {
+                    agreed = failed(&agreed, after.map(Duration::from_secs), &limits, now, jitter);
+                }
+                Happens::Denied => agreed = denied(&agreed, TOPIC, now, jitter).expect("it is about this topic"),
+                _ => {}
+            }
+            // Nor is anything put off for good.
+            prop_assert!(agreed.next_step.since(now) <= MAX_LEASE);
+            prop_assert_eq!(restored(agreed.clone(), now), agreed.clone());
+            now = now.plus(Duration::from_secs(if seconds % 3 == 0 { seconds } else { seconds % 1000 }));
+        }
     }
 }
