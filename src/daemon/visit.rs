@@ -1,5 +1,7 @@
 //! One visit to a feed: from the request to the commit of everything that came of it.
 
+mod pushed;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
@@ -9,6 +11,8 @@ use sha2::{Digest, Sha256};
 use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
+
+pub(super) use pushed::{Note, TakenIn};
 
 use super::poll::Gate;
 use super::writer::Commits;
@@ -21,7 +25,7 @@ use crate::feeds::identity::{Reconciled, reconcile};
 use crate::feeds::parse::{self, NotAFeed};
 use crate::feeds::schedule::{self, Answered, Limits, Outcome};
 use crate::http::App;
-use crate::model::{Change, Document, Feed, FeedId, FeedState, FeedUrl, IdentityRule, Timestamp, Validators};
+use crate::model::{Change, Document, Feed, FeedId, FeedState, IdentityRule, Timestamp, Validators};
 use crate::store::{FeedUpdate, Store, StoreError};
 
 /// What visits share.
@@ -40,24 +44,6 @@ pub(super) struct Visitor {
     /// Where successful visits are told of.
     notes: mpsc::Sender<Note>,
     stop: CancellationToken,
-}
-
-/// A feed was asked, and this is where it answered.
-#[derive(Debug)]
-pub(super) struct Note {
-    pub(super) feed: FeedId,
-    pub(super) address: FeedUrl,
-}
-
-/// What became of a pushed document.
-#[derive(Debug)]
-pub(super) enum TakenIn {
-    /// It is stored; so many of its entries are new.
-    Kept(u32),
-    /// It is none that can be read.
-    Unreadable(String),
-    /// There is no such feed any more, or the store did not take it.
-    NotKept,
 }
 
 /// What the configuration says about visits.
@@ -143,25 +129,6 @@ impl Visitor {
         self.manner().limits
     }
 
-    /// The client that asks.
-    pub(super) fn client(&self) -> Client {
-        self.manner().client.clone()
-    }
-
-    /// Notes until when a hub pushes a feed; `None` where it does not.
-    pub(super) fn set_lease(&self, id: FeedId, ends: Option<Timestamp>) {
-        let mut leases = self.leases.write().unwrap_or_else(PoisonError::into_inner);
-        match ends {
-            Some(ends) => leases.insert(id, ends),
-            None => leases.remove(&id),
-        };
-    }
-
-    fn is_pushed(&self, id: FeedId) -> bool {
-        let leases = self.leases.read().unwrap_or_else(PoisonError::into_inner);
-        leases.get(&id).is_some_and(|ends| *ends > now())
-    }
-
     fn manner(&self) -> Arc<Manner> {
         Arc::clone(&self.manner.read().unwrap_or_else(PoisonError::into_inner))
     }
@@ -192,69 +159,6 @@ impl Visitor {
             let _ = self.notes.try_send(Note { feed: id, address });
         }
         Visit { is_kept, pause, took: Some(took) }
-    }
-
-    /// Takes in a document that a hub has pushed and whose signature was right. Its entries become the feed's; the
-    /// schedule, the validators and what the feed says of itself are for the feed's own answers to tell, so the next
-    /// visit is as if nothing had been pushed. Returns when what came of it is durable.
-    pub(super) async fn take_in(&self, id: FeedId, body: Bytes, content_type: Option<String>) -> TakenIn {
-        let Some(feed) = self.app.live.feed(id) else { return TakenIn::NotKept };
-        let max_bytes = self.app.config.load().fetch.max_body_bytes;
-        // As a visit resolves addresses: against the address that answered.
-        let base = feed.validators.from.as_ref().unwrap_or(feed.address()).to_string();
-        let read = self.work(move || {
-            let base = base.parse().map_err(|_| "the feed's own address cannot be read".to_owned())?;
-            let body = fetch::unpacked(body, max_bytes).ok_or("it is too large, or broken, when unpacked")?;
-            let document = parse::parse(&body, content_type.as_deref(), &base).map_err(|fault| fault.to_string())?;
-            Ok((document, body.len()))
-        });
-        let (mut document, bytes) = match read.await {
-            Ok(read) => read,
-            Err(why) => return TakenIn::Unreadable(why),
-        };
-        // Hubs may leave out what they have delivered before (WebSub, section 7): nothing has left the feed with that.
-        document.complete = false;
-        let _turn = self.turn(id).await;
-        let Some(feed) = self.app.live.feed(id) else { return TakenIn::NotKept };
-        let (store, before) = (Arc::clone(&self.app.store), Arc::clone(&feed));
-        let merged = self.work(move || merge(&store, &before, &document, bytes, now())).await;
-        match merged {
-            Ok(Merged { changes, added, identity, .. }) => {
-                let shows = changes.iter().any(|change| change.entry.is_some());
-                let next = Feed { identity, ..Feed::clone(&feed) };
-                let applied = Applied { feed: next, changes, added, shows };
-                if self.put(&feed, applied).await { TakenIn::Kept(added) } else { TakenIn::NotKept }
-            }
-            Err(fault) => {
-                warn!(feed.url = %feed.url, %fault, "what is stored of a feed cannot be read; what was pushed is dropped");
-                TakenIn::NotKept
-            }
-        }
-    }
-
-    /// Lets a feed that is no longer pushed be asked at its usual pace again. Returns whether that brings it forward.
-    pub(super) async fn quicken(&self, id: FeedId) -> bool {
-        let _turn = self.turn(id).await;
-        let Some(feed) = self.app.live.feed(id).filter(|feed| feed.schedule.state == FeedState::Ok) else {
-            return false;
-        };
-        let mut next = Feed::clone(&feed);
-        next.schedule.next_poll = schedule::due_without_push(&feed.schedule);
-        if next.schedule.next_poll >= feed.schedule.next_poll {
-            return false;
-        }
-        self.put(&feed, Applied { feed: next, changes: Vec::new(), added: 0, shows: false }).await
-    }
-
-    /// Waits until nobody else makes the feed's next state, and keeps others from it while the turn is held.
-    async fn turn(&self, id: FeedId) -> Turn<'_> {
-        loop {
-            let over = self.turn_over.notified();
-            if self.in_turn.lock().unwrap_or_else(PoisonError::into_inner).insert(id) {
-                return Turn { visitor: self, feed: id };
-            }
-            over.await;
-        }
     }
 
     /// What an answer means.
@@ -374,19 +278,6 @@ impl Visitor {
         if let Ok(Some(feed)) = blocking(move || store.feed(id)).await {
             self.app.live.update([(feed, true)]);
         }
-    }
-}
-
-/// A feed's turn, until it is dropped.
-struct Turn<'a> {
-    visitor: &'a Visitor,
-    feed: FeedId,
-}
-
-impl Drop for Turn<'_> {
-    fn drop(&mut self) {
-        self.visitor.in_turn.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.feed);
-        self.visitor.turn_over.notify_waiters();
     }
 }
 

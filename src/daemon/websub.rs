@@ -5,6 +5,8 @@
 //! `feeds::websub`. One request at a time goes to each hub, with the pause that every host gets, and a hub that fails is
 //! left alone ever longer by all its feeds together.
 
+mod hosts;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,6 +29,7 @@ use crate::http::App;
 use crate::http::websub::{Call, Intent, Push};
 use crate::model::{FeedId, HubStage, HubSubscription, Timestamp};
 use crate::store::StoreError;
+use hosts::Hosts;
 
 /// Requests to hubs under way at once.
 const MAX_REQUESTS: usize = 8;
@@ -40,8 +43,6 @@ const CHANGE_INTERVALS: u32 = 4;
 const SECRET_BYTES: usize = 32;
 /// Small corrections of the clock are no reason to look at every agreement.
 const CLOCK_TOLERANCE: Duration = Duration::from_mins(1);
-/// A host that was asked nothing for so long is a new one.
-const MAX_HOST_MEMORY: Duration = Duration::from_hours(48);
 /// How long tasks may take to end after the daemon was asked to stop.
 const ENDING_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -56,7 +57,7 @@ pub(super) struct Hubs {
     agreed: HashMap<String, HubSubscription>,
     /// The agreement that stands for a feed; those that are being ended are not here.
     current: HashMap<FeedId, Current>,
-    hosts: HashMap<String, HubHost>,
+    hosts: Hosts,
     hints: HashMap<FeedId, Hint>,
     /// Tokens of agreements whose forged pushes were reported.
     reported: HashSet<String>,
@@ -74,15 +75,6 @@ pub(super) struct Hubs {
 struct Current {
     token: String,
     since: Timestamp,
-}
-
-/// What is remembered of a host with hubs.
-#[derive(Default)]
-struct HubHost {
-    is_asked: bool,
-    last_start: Option<Timestamp>,
-    spared_until: Option<Timestamp>,
-    failures: u32,
 }
 
 /// When a feed was last polled on a hint, and whether another came since.
@@ -126,7 +118,7 @@ impl Hubs {
             notes,
             agreed: HashMap::new(),
             current: HashMap::new(),
-            hosts: HashMap::new(),
+            hosts: Hosts::default(),
             hints: HashMap::new(),
             reported: HashSet::new(),
             running: JoinSet::new(),
@@ -172,9 +164,7 @@ impl Hubs {
                 *agreed = websub::restored(agreed.clone(), now);
             }
             self.hints.values_mut().for_each(|hint| hint.polled = hint.polled.min(now));
-            for host in self.hosts.values_mut() {
-                host.spared_until = host.spared_until.map(|until| until.min(now.plus(MAX_HOST_MEMORY)));
-            }
+            self.hosts.clock_was_set_back(now);
             (self.due, self.latest) = (now, now);
         }
         self.latest = self.latest.max(now);
@@ -317,8 +307,7 @@ impl Hubs {
     async fn take_steps(&mut self) {
         let now = now();
         self.repeat_hints(now).await;
-        let is_remembered = |start: Timestamp| now.since(start) < MAX_HOST_MEMORY;
-        self.hosts.retain(|_, host| host.is_asked || host.last_start.is_some_and(is_remembered));
+        self.hosts.forget_old(now);
         let mut due: Vec<(Timestamp, String)> = Vec::new();
         let mut ended = Vec::new();
         for (token, subscription) in &self.agreed {
@@ -363,11 +352,7 @@ impl Hubs {
     async fn ask(&mut self, old: &HubSubscription, mode: Mode, now: Timestamp) -> bool {
         let gap = self.app.config.load().fetch.per_host_gap;
         let name = old.hub.host_and_port();
-        let host = self.hosts.entry(name.clone()).or_default();
-        let is_free = !host.is_asked
-            && host.last_start.is_none_or(|start| start.plus(gap) <= now || start > now)
-            && host.spared_until.is_none_or(|until| until <= now);
-        if !is_free || self.running.len() >= MAX_REQUESTS {
+        if !self.hosts.is_free(&name, gap, now) || self.running.len() >= MAX_REQUESTS {
             return false;
         }
         // Stored first: a restart must not ask a second time, and some hubs verify before they answer.
@@ -375,8 +360,7 @@ impl Hubs {
         if !self.keep(asked.clone()).await {
             return false;
         }
-        let host = self.hosts.entry(name.clone()).or_default();
-        (host.is_asked, host.last_start) = (true, Some(now));
+        self.hosts.started(&name, now);
         let (client, form) = (self.visitor.client(), websub::request(&asked, mode));
         self.running.spawn(async move {
             let answer = client.post(&asked.hub, &form, now).await;
@@ -387,7 +371,7 @@ impl Hubs {
 
     async fn finished(&mut self, finished: Result<Finished, JoinError>) {
         match finished {
-            Ok(Finished::Asked { token, host, mode, answer }) => self.answered(&token, host, mode, answer).await,
+            Ok(Finished::Asked { token, host, mode, answer }) => self.answered(&token, &host, mode, answer).await,
             Ok(Finished::Pushed { token, feed, became }) => self.pushed(token, feed, became).await,
             Ok(Finished::Quickened { feed, is_sooner }) => {
                 if is_sooner {
@@ -399,13 +383,12 @@ impl Hubs {
     }
 
     /// What a hub said to a request. A yes means only that it will verify (section 5.1.2).
-    async fn answered(&mut self, token: &str, host: String, mode: Mode, answer: Result<Posted, Failure>) {
+    async fn answered(&mut self, token: &str, host: &str, mode: Mode, answer: Result<Posted, Failure>) {
         let (now, limits) = (now(), self.visitor.limits());
-        let host = self.hosts.entry(host).or_default();
-        host.is_asked = false;
+        self.hosts.answered(host);
         let (why, retry_after, is_hubs_fault) = match answer {
             Ok(Posted { status: 200..=299, .. }) => {
-                (host.failures, host.spared_until) = (0, None);
+                self.hosts.succeeded(host);
                 let feed = self.agreed.get(token).map(|agreed| agreed.feed.0);
                 debug!(feed, ?mode, "a hub was asked, and will verify that it was meant");
                 return;
@@ -416,9 +399,7 @@ impl Hubs {
             Err(failure) => (failure.to_string(), None, true),
         };
         if is_hubs_fault {
-            host.failures = host.failures.saturating_add(1);
-            let pause = websub::backoff(host.failures, &limits, chance()).max(retry_after.unwrap_or_default());
-            host.spared_until = Some(now.plus(pause.min(limits.max_backoff)));
+            self.hosts.failed(host, retry_after, &limits, now, chance());
         }
         let Some(old) = self.agreed.get(token) else { return };
         let failed = websub::failed(old, retry_after, &limits, now, chance());
