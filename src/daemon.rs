@@ -3,10 +3,12 @@
 //! Owns when things happen. How they happen is the rooms' business; formats it does not know at all.
 
 mod moves;
+mod ping;
 mod poll;
 mod pulse;
 mod reload;
 mod visit;
+mod websub;
 mod writer;
 
 pub use visit::fetch_settings;
@@ -16,7 +18,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -24,6 +26,7 @@ use tracing::{error, info, warn};
 
 use crate::config::Config;
 use crate::http::metrics::Metrics;
+use crate::http::websub::Doors;
 use crate::http::{self, App, Listener};
 use crate::listen::live::Live;
 use crate::lists::watch::Watcher;
@@ -32,6 +35,7 @@ use crate::store::{OpenError, Retention, Store};
 use poll::{Gate, Order, Poller};
 use pulse::Pulse;
 use reload::Lists;
+use websub::Hubs;
 
 /// The time, for everything that happens here.
 pub fn now() -> Timestamp {
@@ -62,6 +66,8 @@ pub struct Signals {
     pub reload: Arc<Notify>,
 }
 
+/// Visits that wait to be looked at for the hubs that the feeds name.
+const MAX_NOTES: usize = 1024;
 /// How long tasks may take to end.
 const STOP_TIMEOUT: Duration = Duration::from_secs(15);
 /// How often what retention takes is looked for.
@@ -94,15 +100,18 @@ pub async fn run(
     };
     live.update(stored.into_iter().map(|feed| (feed, true)));
     let metrics = Arc::new(Metrics::default());
-    let app = Arc::new(App::new(Arc::clone(&live), Arc::clone(&store), config.clone(), Arc::clone(&metrics), now));
+    let (doors, calls) = Doors::new();
+    let app = App::new(Arc::clone(&live), Arc::clone(&store), config.clone(), Arc::clone(&metrics), doors, now);
+    let app = Arc::new(app);
 
     let stop = signals.shutdown.child_token();
     let pulse = Arc::new(Pulse::new(moment()));
     let (commits, writing) = writer::new(Arc::clone(&store), Arc::clone(&metrics), Arc::clone(&pulse), stop.clone());
     let is_reachable = listener.local_addr().is_some_and(|address| !address.ip().is_loopback());
     let visits = Gate::default();
+    let (notes, noted) = mpsc::channel(MAX_NOTES);
     let (poller, orders) =
-        Poller::new(&config, Arc::clone(&app), commits, Gate::clone(&visits), Arc::clone(&pulse), stop.clone())?;
+        Poller::new(&config, Arc::clone(&app), commits, Gate::clone(&visits), Arc::clone(&pulse), notes, stop.clone())?;
     let mut lists = Lists::open(&config, Arc::clone(&live), Arc::clone(&store), Gate::clone(&visits)).await?;
     // What is saved after this is noticed, so the lists are read after it.
     let mut watcher = Watcher::start(&config.lists);
@@ -127,6 +136,10 @@ pub async fn run(
     tokio::pin!(feed_watchdog);
     let mut tasks = JoinSet::new();
     tasks.spawn(named("writer", writing.run()));
+    let visitor = poller.visitor();
+    let hubs = Hubs::open(Arc::clone(&app), Arc::clone(&visitor), orders.clone(), calls, noted, stop.clone());
+    tasks.spawn(named("hubs", hubs.await.context("what was agreed with hubs could not be read")?.run()));
+    tasks.spawn(named("pings", ping::run(Arc::clone(&app), visitor, stop.clone())));
     tasks.spawn(named("poller", poller.run()));
     tasks.spawn(named("sweeper", sweep(Arc::clone(&app), visits, stop.clone())));
     tasks.spawn(named("server", http::serve(listener, Arc::clone(&app), stop.clone(), beat_of_server)));

@@ -12,3 +12,4 @@ pub mod host;
 pub mod identity;
 pub mod parse;
 pub mod schedule;
+pub mod websub;

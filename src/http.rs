@@ -12,6 +12,8 @@ pub mod query;
 mod routes;
 mod stall;
 pub mod status;
+mod topics;
+pub mod websub;
 
 use std::io;
 use std::net::SocketAddr;
@@ -52,6 +54,9 @@ pub struct App {
     clock: fn() -> Timestamp,
     started_at: Timestamp,
     is_ready: AtomicBool,
+    /// Where hubs come to.
+    pub doors: websub::Doors,
+    asked: topics::Asked,
     pages: kept::Pages,
     // Rendering is the processor's work: more at once than it has cores helps nobody.
     rendering: Semaphore,
@@ -77,6 +82,7 @@ impl App {
         store: Arc<Store>,
         config: Config,
         metrics: Arc<Metrics>,
+        doors: websub::Doors,
         clock: fn() -> Timestamp,
     ) -> Self {
         Self {
@@ -87,6 +93,8 @@ impl App {
             started_at: clock(),
             clock,
             is_ready: AtomicBool::new(false),
+            doors,
+            asked: topics::Asked::default(),
             pages: kept::Pages::default(),
             rendering: Semaphore::new(MAX_RENDERINGS),
         }

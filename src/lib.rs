@@ -13,6 +13,9 @@
 //! the [`store`] joins them. A request finds its view in [`listen::view`],
 //! [`listen::merge`] makes the page, [`publish`] its bytes, and [`http`] keeps them until something in the view changes.
 //!
+//! Where a feed names a hub, `daemon::websub` has it push: the hub comes to [`http::websub`], [`feeds::websub`] says what is
+//! to be believed, and `daemon::visit` takes the document in as if it had been fetched. `daemon::ping` tells our own hub.
+//!
 //! # The rooms
 //!
 //! | room | what it owns | what it does not know |
@@ -36,6 +39,8 @@
 //! - Nothing but [`feeds::fetch`] dials out, and it dials no address that [`feeds::address`] has not permitted.
 //! - Nothing from outside can panic, abort or exhaust the process: no recursion on outside data, every size bounded by
 //!   a configuration key or a named constant. A fault stays with its feed, its outline or its request.
+//! - Nothing that was pushed is believed but for a signature of SHA-256 or better, made with a secret that only its hub
+//!   has; and a push changes entries only, never where or when a feed is fetched.
 //! - The clock and chance are asked in `daemon` alone (and by the watcher, the server and the store for their own pauses).
 //! - The daemon never writes to a list.
 //! - HTML reaches a page only as [`model::CleanHtml`], which only the cleaner and the store make.

@@ -6,6 +6,7 @@ mod entry;
 mod event;
 mod feed;
 mod health;
+mod hub;
 mod recent;
 mod time;
 mod url;
@@ -17,6 +18,7 @@ pub use feed::{
     UpdatePeriod, Validators,
 };
 pub use health::{HealthEvent, HealthKind, Trouble};
+pub use hub::{HubStage, HubSubscription};
 pub use recent::{Came, Fetch, Recent};
 pub use time::Timestamp;
 pub use url::{FeedUrl, UrlFault, comparable_link, redact, redact_text};

@@ -26,6 +26,7 @@ mod takeover;
 #[cfg(test)]
 mod tests;
 mod text;
+mod websub;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -40,7 +41,7 @@ pub use snapshot::{Head, Snapshot};
 pub use sweep::{FeedCount, Retention, Swept};
 pub use takeover::TakeOver;
 
-use crate::model::{EntryKey, Feed, FeedId, FeedUrl, HealthEvent, Known, ListEvent, Timestamp};
+use crate::model::{EntryKey, Feed, FeedId, FeedUrl, HealthEvent, HubSubscription, Known, ListEvent, Timestamp};
 use engine::Engine;
 use error::Fault;
 use records::known_of;
@@ -172,6 +173,16 @@ impl Store {
     /// What happened to feeds and lists themselves: at most `max` events behind `before`, newest first.
     pub fn health(&self, before: Option<EntryKey>, max: usize) -> Result<Vec<HealthEvent>, StoreError> {
         self.engine.read(|transaction| health::latest(&transaction, before, max))
+    }
+
+    /// Everything that is agreed with WebSub hubs, in no order that means anything.
+    pub fn hub_subscriptions(&self) -> Result<Vec<HubSubscription>, StoreError> {
+        self.engine.read(|transaction| websub::all(&transaction))
+    }
+
+    /// Keeps what changed in the agreements with hubs, each under the token of its callback; `None` forgets one.
+    pub fn keep_hub_subscriptions(&self, changed: &[(String, Option<HubSubscription>)]) -> Result<(), StoreError> {
+        self.engine.write(|transaction| websub::keep(transaction, changed))
     }
 
     /// One step of applying retention: entries beyond number or age go, but never the newest 20 of a feed; purged

@@ -11,7 +11,7 @@ use tracing::{error, info, warn};
 
 use super::moves::Moves;
 use super::pulse::Pulse;
-use super::visit::{Pause, Visit, Visitor};
+use super::visit::{Note, Pause, Visit, Visitor};
 use super::writer::Commits;
 use super::{moment, now, pulse};
 use crate::config::Config;
@@ -31,6 +31,10 @@ pub(super) enum Order {
     Follow(Vec<FeedId>),
     /// Another configuration is in force.
     Configure(Box<Config>),
+    /// This feed has something new, as somebody says who knows: it is asked as soon as its host may be, if it is well.
+    Hint(FeedId),
+    /// This feed has another due time.
+    Due(FeedId),
 }
 
 /// Orders that wait for the poller.
@@ -78,11 +82,13 @@ impl Poller {
         commits: Commits,
         gate: Gate,
         pulse: Arc<Pulse>,
+        notes: mpsc::Sender<Note>,
         stop: CancellationToken,
     ) -> anyhow::Result<(Self, mpsc::Sender<Order>)> {
         let (sender, orders) = mpsc::channel(MAX_ORDERS);
         let moves = Arc::new(Moves::new(Arc::clone(&app), commits.clone(), Gate::clone(&gate)));
-        let visitor = Visitor::new(config, Arc::clone(&moves), commits.clone(), Gate::clone(&gate), stop.clone())?;
+        let visitor =
+            Visitor::new(config, Arc::clone(&moves), commits.clone(), Gate::clone(&gate), notes, stop.clone())?;
         let poller = Self {
             app,
             visitor: Arc::new(visitor),
@@ -99,6 +105,11 @@ impl Poller {
             stop,
         };
         Ok((poller, sender))
+    }
+
+    /// Who visits feeds.
+    pub(super) fn visitor(&self) -> Arc<Visitor> {
+        Arc::clone(&self.visitor)
     }
 
     /// Polls until told to stop; then waits for what is under way to be written.
@@ -118,6 +129,8 @@ impl Poller {
                 order = self.orders.recv() => match order {
                     Some(Order::Follow(edited)) => self.follow(&edited),
                     Some(Order::Configure(config)) => self.configure(&config),
+                    Some(Order::Hint(feed)) => self.hasten(feed),
+                    Some(Order::Due(feed)) => self.enqueue(feed, Timestamp::MIN, None),
                     None => break,
                 },
                 Some(finished) = self.running.join_next_with_id() => self.take(finished),
@@ -225,6 +238,14 @@ impl Poller {
     fn ask_again_if_gone(&mut self, id: FeedId) {
         if let Some(feed) = self.app.live.feed(id).filter(|feed| feed.schedule.state == FeedState::Gone) {
             self.queue.insert(id, &feed.address().host_and_port(), now(), Standing::Troubled);
+        }
+    }
+
+    /// Who waits because something failed, or was told to wait, goes on waiting.
+    fn hasten(&mut self, id: FeedId) {
+        let feed = self.app.live.feed(id).filter(|feed| feed.schedule.state == FeedState::Ok);
+        if let Some(feed) = feed.filter(|_| self.followed.contains(&id)) {
+            self.queue.insert(id, &feed.address().host_and_port(), now(), Standing::Proven);
         }
     }
 

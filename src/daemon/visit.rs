@@ -1,13 +1,18 @@
 //! One visit to a feed: from the request to the commit of everything that came of it.
 
-use std::sync::{Arc, PoisonError, RwLock};
+mod pushed;
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
+
+pub(super) use pushed::{Note, TakenIn};
 
 use super::moves::Moves;
 use super::poll::Gate;
@@ -23,7 +28,9 @@ use crate::feeds::schedule::{self, Answered, Limits, Outcome};
 use crate::http::App;
 use crate::listen::health::news::{self, Address};
 use crate::listen::live::Bound;
-use crate::model::{Came, Change, Document, Feed, FeedId, FeedState, Fetch, HealthEvent, Timestamp, Validators};
+use crate::model::{
+    Came, Change, Document, Feed, FeedId, FeedState, Fetch, HealthEvent, IdentityRule, Timestamp, Validators,
+};
 use crate::store::{FeedUpdate, Store, StoreError};
 
 /// What visits share.
@@ -35,6 +42,13 @@ pub(super) struct Visitor {
     commits: Commits,
     gate: Gate,
     processors: Semaphore,
+    /// Feeds whose next state is being made. A visit and a push made from the same state could not both be kept.
+    in_turn: Mutex<HashSet<FeedId>>,
+    turn_over: Notify,
+    /// Until when a hub pushes a feed.
+    leases: RwLock<HashMap<FeedId, Timestamp>>,
+    /// Where successful visits are told of.
+    notes: mpsc::Sender<Note>,
     stop: CancellationToken,
 }
 
@@ -95,11 +109,24 @@ impl Visitor {
         moves: Arc<Moves>,
         commits: Commits,
         gate: Gate,
+        notes: mpsc::Sender<Note>,
         stop: CancellationToken,
     ) -> anyhow::Result<Self> {
         let manner = RwLock::new(Arc::new(Manner::of(config)?));
         let processors = Semaphore::new(std::thread::available_parallelism().map_or(1, usize::from));
-        Ok(Self { app: Arc::clone(moves.app()), moves, manner, commits, gate, processors, stop })
+        Ok(Self {
+            app: Arc::clone(moves.app()),
+            moves,
+            manner,
+            commits,
+            gate,
+            processors,
+            in_turn: Mutex::default(),
+            turn_over: Notify::new(),
+            leases: RwLock::default(),
+            notes,
+            stop,
+        })
     }
 
     pub(super) fn configure(&self, config: &Config) -> anyhow::Result<()> {
@@ -129,9 +156,18 @@ impl Visitor {
         let took = started.elapsed();
         let pause = asked.as_ref().ok().and_then(|answer| pause_for(&feed, answer));
         let kind = asked.as_ref().err().map(Failure::kind);
+        let address = asked.as_ref().ok().map(|answer| answer.url.clone());
+        let _turn = self.turn(id).await;
+        // A push may have come while the feed was asked.
+        let feed = self.app.live.feed(id).unwrap_or(feed);
         let taken = self.take(&feed, asked).await;
         self.app.metrics.fetched(kind.unwrap_or_else(|| word_for(&taken.outcome)), took);
+        let is_good = matches!(taken.outcome, Outcome::Fetched { .. } | Outcome::Unchanged { .. });
         let is_kept = self.keep(&feed, taken, &manner.limits).await;
+        if let Some(address) = address.filter(|_| is_good && is_kept) {
+            // Told again at the next visit where nobody can listen now.
+            let _ = self.notes.try_send(Note { feed: id, address });
+        }
         let joined = if is_kept { self.moves.look_after(&feed).await } else { Vec::new() };
         Visit { is_kept, pause, took: Some(took), joined }
     }
@@ -204,17 +240,23 @@ impl Visitor {
     /// Commits what came of a visit, and puts it before the readers. Returns whether that was possible.
     async fn keep(&self, old: &Arc<Feed>, taken: Taken, limits: &Limits) -> bool {
         let (store, before) = (Arc::clone(&self.app.store), Arc::clone(old));
-        let limits = *limits;
-        let jitter = chance();
-        let bound = self.app.live.bound();
-        let applied = self.work(move || apply(&store, &bound, &before, taken, &limits, jitter, now())).await;
-        let Applied { mut feed, changes, events, added, shows } = match applied {
-            Ok(applied) => applied,
+        let (bound, is_pushed) = (self.app.live.bound(), self.is_pushed(old.id));
+        let under = Circumstances { bound, limits: *limits, is_pushed, jitter: chance(), now: now() };
+        match self.work(move || apply(&store, &before, taken, &under)).await {
+            Ok(applied) => {
+                report(old, &applied.feed, applied.added);
+                self.put(old, applied).await
+            }
             Err(fault) => {
                 warn!(feed.url = %old.url, %fault, "what is stored of a feed cannot be read; its answer is dropped");
-                return false;
+                false
             }
-        };
+        }
+    }
+
+    /// Commits a feed's next state, and puts it before the readers. Returns whether that was possible.
+    async fn put(&self, old: &Arc<Feed>, applied: Applied) -> bool {
+        let Applied { mut feed, changes, events, added, shows } = applied;
         // Only now, after all that takes long: whoever marks feeds waits for this, and everybody behind him.
         let _visiting = self.gate.read().await;
         // It may have been marked, or have gone or been joined with another, since it was asked.
@@ -225,7 +267,6 @@ impl Visitor {
             debug!(feed.url = %old.url, "the feed was joined with another while it was asked; it is asked again");
             return true;
         }
-        report(old, &feed, added);
         let freshness: Vec<Duration> = fresh(old, &changes);
         let Ok(written) = self.commits.write(vec![FeedUpdate { feed, changes, events }]).await else {
             self.recall(old.id).await;
@@ -326,35 +367,54 @@ struct Applied {
     shows: bool,
 }
 
-/// The feed's next state. Only new and changed entries are cleaned.
-fn apply(
-    store: &Store,
-    bound: &Bound,
-    old: &Feed,
-    taken: Taken,
-    limits: &Limits,
+/// What a document changes in a feed's entries.
+struct Merged {
+    changes: Vec<Change>,
+    added: u32,
+    identity: IdentityRule,
+    dates: Vec<Timestamp>,
+}
+
+/// Compares a document of so many bytes with what is stored. Only new and changed entries are cleaned.
+fn merge(store: &Store, old: &Feed, document: &Document, bytes: usize, now: Timestamp) -> Result<Merged, StoreError> {
+    let cleaner = Cleaner::new(bytes);
+    let known = store.known(old.id)?;
+    let mut reconciled: Reconciled = reconcile(old, &known, document, now);
+    let changes = reconciled.changes(old.id, document, now, |markup, base| cleaner.html(markup, base));
+    let dates = std::mem::take(&mut reconciled.dates);
+    Ok(Merged { changes, added: reconciled.added, identity: reconciled.identity, dates })
+}
+
+/// What beside the answer decides about a feed's next state.
+struct Circumstances {
+    /// Who stands behind the feed.
+    bound: Arc<Bound>,
+    limits: Limits,
+    /// Whether a hub pushes the feed's entries.
+    is_pushed: bool,
+    /// A number in [0, 1).
     jitter: f64,
     now: Timestamp,
-) -> Result<Applied, StoreError> {
+}
+
+/// The feed's next state.
+fn apply(store: &Store, old: &Feed, taken: Taken, under: &Circumstances) -> Result<Applied, StoreError> {
+    let &Circumstances { ref bound, ref limits, is_pushed, jitter, now } = under;
     let Taken { mut outcome, validators, document, is_cut } = taken;
     let mut feed = old.clone();
     let mut changes = Vec::new();
     let mut added = 0;
     let mut address = Address::Kept;
     if let Some(Read { document, bytes, body_hash }) = document {
-        let cleaner = Cleaner::new(bytes);
-        let known = store.known(old.id)?;
         let mut found = old.clone();
         if let Outcome::Fetched { answer: Answered { moved: Some(moved), .. }, .. } = &outcome {
             found.moved_to = Some(moved.to.clone());
         }
-        let mut reconciled: Reconciled = reconcile(&found, &known, &document, now);
-        changes = reconciled.changes(old.id, &document, now, |markup, base| cleaner.html(markup, base));
+        let merged = merge(store, &found, &document, bytes, now)?;
         if let Outcome::Fetched { dates, .. } = &mut outcome {
-            *dates = std::mem::take(&mut reconciled.dates);
+            *dates = merged.dates;
         }
-        added = reconciled.added;
-        feed.identity = reconciled.identity;
+        (changes, added, feed.identity) = (merged.changes, merged.added, merged.identity);
         feed.about = document.about;
         feed.body_hash = body_hash;
     }
@@ -363,6 +423,9 @@ fn apply(
     }
     let next = schedule::next(&old.schedule, &outcome, limits, now, jitter);
     feed.schedule = next.schedule;
+    if is_pushed && matches!(outcome, Outcome::Fetched { .. } | Outcome::Unchanged { .. }) {
+        feed.schedule.next_poll = schedule::due_while_pushed(&feed.schedule, limits, now, jitter);
+    }
     if is_cut {
         // The rest of it is missing until the next answer.
         feed.schedule.next_poll = feed.schedule.next_poll.min(now.plus(limits.min_interval));

@@ -13,7 +13,9 @@ use std::time::Duration;
 
 use anyhow::Context;
 use bytes::Bytes;
-use reqwest::header::{ACCEPT, HeaderMap, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, LOCATION, USER_AGENT};
+use reqwest::header::{
+    ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, LOCATION, USER_AGENT,
+};
 use reqwest::{Response, StatusCode, redirect};
 use url::{Host, Url};
 
@@ -261,7 +263,56 @@ impl Client {
     }
 }
 
+/// What a server said to a form.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Posted {
+    /// The HTTP status.
+    pub status: u16,
+    /// How long to wait before asking again.
+    pub retry_after: Option<Duration>,
+}
+
+impl Client {
+    /// Sends a form (already encoded) to `url`, under the same guard and limits as [`Client::get`], and returns once the
+    /// answer's headers are there. Only redirects that keep the method are followed (307, 308; WebSub, section 5.1.2);
+    /// the status of any other is what it answered.
+    pub async fn post(&self, url: &FeedUrl, form: &str, now: Timestamp) -> Result<Posted, Failure> {
+        let limit = self.shared.settings.timeout;
+        let whole = self.shared.post(url, form, now);
+        tokio::time::timeout(limit, whole).await.unwrap_or(Err(Failure::Timeout { part: "complete answer", limit }))
+    }
+}
+
 impl Shared {
+    async fn post(&self, asked: &FeedUrl, form: &str, now: Timestamp) -> Result<Posted, Failure> {
+        let mut met = vec![asked.clone()];
+        loop {
+            let Some(url) = met.last() else { return Err(Failure::RedirectLoop("nowhere".into())) };
+            self.settings.guard.permits_literal(url.url())?;
+            let request = self
+                .http_for(url.url())?
+                .post(url.url().clone())
+                .header(USER_AGENT, &self.user_agent)
+                .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+                .body(form.to_owned())
+                .send();
+            let limit = self.settings.first_byte_timeout;
+            let response = match tokio::time::timeout(limit, request).await {
+                Ok(sent) => sent.map_err(|error| self.failure(&error))?,
+                Err(_) => return Err(Failure::Timeout { part: "response headers", limit }),
+            };
+            if !matches!(response.status(), StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT) {
+                let retry_after = headers::retry_after(response.headers(), now);
+                return Ok(Posted { status: response.status().as_u16(), retry_after });
+            }
+            let to = target(url, response.headers())?;
+            if met.contains(&to) || met.len() > MAX_HOPS {
+                return Err(Failure::RedirectLoop(format!("{to} after {} hops", met.len())));
+            }
+            met.push(to);
+        }
+    }
+
     async fn follow(
         &self,
         asked: &FeedUrl,
@@ -506,6 +557,15 @@ fn target(from: &FeedUrl, headers: &HeaderMap) -> Result<FeedUrl, Failure> {
 
 fn scheme_of(text: &str) -> String {
     text.split(':').next().unwrap_or_default().chars().take(20).collect()
+}
+
+/// A body that somebody sent us, unpacked where it is gzip; `None` where that is larger than `max_bytes`, or broken.
+pub fn unpacked(body: Bytes, max_bytes: usize) -> Option<Bytes> {
+    if !body.starts_with(&[0x1f, 0x8b, 0x08]) {
+        return Some(body);
+    }
+    let (body, is_cut) = unpack_leftovers(body.into(), false, max_bytes)?;
+    (!is_cut).then(|| body.into())
 }
 
 /// Unpacks what is still gzip: sent twice packed, as `x-gzip`, or as a file without any `Content-Encoding`.

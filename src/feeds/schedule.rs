@@ -12,6 +12,8 @@ const HOUR: Duration = Duration::from_hours(1);
 const DAY: Duration = Duration::from_hours(24);
 const WEEK: Duration = Duration::from_hours(7 * 24);
 
+/// How many times more seldom a feed is asked while its hub pushes.
+const PUSHED_SHARE: u32 = 4;
 /// How often a feed is asked while nothing is known of its rhythm.
 const UNKNOWN_RHYTHM_INTERVAL: Duration = HOUR;
 /// A feed is asked so many times in the mean pause between two of its entries.
@@ -178,6 +180,19 @@ pub fn due_at(schedule: &Schedule, limits: &Limits, now: Timestamp) -> Timestamp
         _ if schedule.next_poll > now.plus(longest) => now.plus(schedule.interval.min(longest)),
         _ => schedule.next_poll,
     }
+}
+
+/// When a feed is due whose hub pushes what is new: after four times its interval, `max_interval` at most, and
+/// never sooner than its schedule says. For a schedule that a success at `now` has just led to.
+pub fn due_while_pushed(schedule: &Schedule, limits: &Limits, now: Timestamp, jitter: f64) -> Timestamp {
+    let delay = (schedule.interval * PUSHED_SHARE).min(limits.max_interval).mul_f64(1.0 + JITTER_SHARE * jitter);
+    out_of_skipped(now.plus(delay), &schedule.pace, jitter).max(schedule.next_poll)
+}
+
+/// When such a feed is due once its hub pushes no more: as if it never had.
+pub fn due_without_push(schedule: &Schedule) -> Timestamp {
+    let usual = schedule.last_success.map(|at| out_of_skipped(at.plus(schedule.interval), &schedule.pace, 0.0));
+    usual.map_or(schedule.next_poll, |usual| usual.min(schedule.next_poll))
 }
 
 fn skipped_at_most() -> Duration {

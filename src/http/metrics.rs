@@ -14,10 +14,10 @@ use prometheus_client::registry::Registry;
 use crate::listen::live::Live;
 use crate::model::FeedState;
 
-/// How a fetch ended.
+/// How a fetch or a push ended.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct OutcomeLabels {
-    /// `ok`, `unchanged`, `not_modified`, or the word of a failure.
+    /// Of a fetch `ok`, `unchanged`, `not_modified`, or the word of a failure; of a push as [`Metrics::pushed`] has it.
     pub outcome: String,
 }
 
@@ -45,6 +45,8 @@ pub struct Metrics {
     registry: Registry,
     /// Fetches, by how they ended.
     pub fetches: Family<OutcomeLabels, Counter>,
+    /// Pushes from hubs, by what became of them.
+    pub pushes: Family<OutcomeLabels, Counter>,
     /// How long fetches took, from the first byte sent to the last received.
     pub fetch_seconds: Histogram,
     /// Entries stored for the first time.
@@ -64,6 +66,8 @@ impl Default for Metrics {
         let mut registry = Registry::with_prefix("listend");
         let fetches = Family::default();
         registry.register("fetches", "Fetches, by how they ended", fetches.clone());
+        let pushes = Family::default();
+        registry.register("pushes", "Pushes from hubs, by what became of them", pushes.clone());
         let fetch_seconds = Histogram::new(exponential_buckets(0.01, 2.0, 13));
         registry.register("fetch_seconds", "How long fetches took", fetch_seconds.clone());
         let entries = Counter::default();
@@ -77,7 +81,7 @@ impl Default for Metrics {
         let freshness_seconds = Histogram::new(exponential_buckets(1.0, 4.0, 11));
         registry.register("freshness_seconds", "From publication upstream to listing here", freshness_seconds.clone());
         registry.register_collector(Box::new(Process));
-        Self { registry, fetches, fetch_seconds, entries, feeds, requests, commit_seconds, freshness_seconds }
+        Self { registry, fetches, pushes, fetch_seconds, entries, feeds, requests, commit_seconds, freshness_seconds }
     }
 }
 
@@ -86,6 +90,11 @@ impl Metrics {
     pub fn fetched(&self, outcome: &str, took: Duration) {
         self.fetches.get_or_create(&OutcomeLabels { outcome: outcome.to_owned() }).inc();
         self.fetch_seconds.observe(took.as_secs_f64());
+    }
+
+    /// Counts one push: `taken`, `hint`, `forged`, `unreadable` or `unwanted`.
+    pub fn pushed(&self, outcome: &str) {
+        self.pushes.get_or_create(&OutcomeLabels { outcome: outcome.to_owned() }).inc();
     }
 
     /// Counts the feeds that stand in lists, by state.

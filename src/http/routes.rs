@@ -21,6 +21,9 @@ use super::metrics::RequestLabels;
 use super::overview;
 use super::query::{self, Format, decode_path, split_ending};
 use super::status::StatusBody;
+use super::topics;
+use super::websub;
+use crate::feeds::websub::CALLBACKS;
 use crate::listen::live::Bound;
 use crate::listen::page::{Page, Query};
 use crate::listen::view::{self, Found, View};
@@ -119,10 +122,17 @@ pub(super) async fn answer(app: Arc<App>, request: Request<Incoming>) -> Result<
     // Behind a proxy that keeps a prefix, paths arrive with it.
     let prefix = config.server.base_url.path().trim_end_matches('/');
     let path = path.strip_prefix(prefix).filter(|rest| rest.starts_with('/')).unwrap_or(&path);
-    let route = Route::of(path);
-    let view = route.label();
-    let (mut response, format) = dispatch(&app, &request, route).await;
-    if request.method() == Method::HEAD {
+    let is_head = request.method() == Method::HEAD;
+    // A callback's address is all that a hub needs to know.
+    let (mut response, view, format) = if let Some(token) = path.strip_prefix(CALLBACKS).map(str::to_owned) {
+        (websub::answer(&app, &token, request).await, "websub", None)
+    } else {
+        let route = Route::of(path);
+        let view = route.label();
+        let (response, format) = dispatch(&app, &request, route).await;
+        (response, view, format)
+    };
+    if is_head {
         let length = response.body().size_hint().exact();
         *response.body_mut() = Answer::Whole(Full::default());
         if let Some(length) = length.filter(|_| response.status() != StatusCode::NOT_MODIFIED) {
@@ -222,7 +232,7 @@ async fn status_page(app: &Arc<App>, query: &str) -> Response<Answer> {
     }
 }
 
-/// Answers with a page: a kept one where nothing has changed since, else a new one.
+/// Answers with a page; a feed says which hub distributes it, and under which address (WebSub, section 4).
 async fn page(app: &Arc<App>, headers: &HeaderMap, path: &str, format: Format, query_text: &str) -> Response<Answer> {
     let query = match query::parse(query_text) {
         Ok(query) => query,
@@ -231,14 +241,30 @@ async fn page(app: &Arc<App>, headers: &HeaderMap, path: &str, format: Format, q
     // The subscriptions behind a view are the same whatever is asked of its entries.
     let query = if format == Format::Opml { Query::default() } else { query };
     let key = Key { path: path.to_owned(), format, query };
-    if let Some(kept) = app.pages.current(&key, &app.live) {
+    let mut response = kept_or_new(app, headers, &key, query_text).await;
+    let is_page = matches!(response.status(), StatusCode::OK | StatusCode::NOT_MODIFIED);
+    if is_page && topics::is_topic(&key) {
+        let site = site(app, &app.live.bound());
+        if let Some(hub) = &site.hub {
+            let own = address(&site, &key.path, key.format.ending(), &key.query);
+            set(response.headers_mut(), header::LINK, &format!("<{hub}>; rel=\"hub\", <{own}>; rel=\"self\""));
+            app.asked.note(&key, (app.clock)());
+        }
+    }
+    response
+}
+
+/// A kept page where nothing has changed since, else a new one.
+async fn kept_or_new(app: &Arc<App>, headers: &HeaderMap, key: &Key, query_text: &str) -> Response<Answer> {
+    let (path, format) = (key.path.as_str(), key.format);
+    if let Some(kept) = app.pages.current(key, &app.live) {
         return serve(app, headers, &kept.representation);
     }
     let Ok(_permit) = app.rendering.acquire().await else {
         return refusal(app, StatusCode::SERVICE_UNAVAILABLE, format, "listend is stopping.");
     };
     // Somebody else may have rendered it while we waited.
-    if let Some(kept) = app.pages.current(&key, &app.live) {
+    if let Some(kept) = app.pages.current(key, &app.live) {
         return serve(app, headers, &kept.representation);
     }
     let rendering = {
@@ -256,7 +282,7 @@ async fn page(app: &Arc<App>, headers: &HeaderMap, path: &str, format: Format, q
         Ok(Err(fault)) => {
             warn!(error = %fault, path, "a page could not be read from the store");
             // What was said before is better than nothing.
-            if let Some(kept) = app.pages.any(&key) {
+            if let Some(kept) = app.pages.any(key) {
                 return serve(app, headers, &kept.representation);
             }
             refusal(app, StatusCode::SERVICE_UNAVAILABLE, format, "The database cannot be read just now; try again.")
@@ -337,7 +363,7 @@ fn health_page(app: &App, bound: &Bound, view: &View, key: &Key, site: &Site) ->
 }
 
 /// What all pages share, as the configuration and the roster have it now.
-fn site(app: &App, bound: &Bound) -> Site {
+pub(super) fn site(app: &App, bound: &Bound) -> Site {
     let config = app.config.load();
     Site {
         base_url: config.server.base_url.clone(),
@@ -386,7 +412,7 @@ fn set(fields: &mut HeaderMap, name: header::HeaderName, value: &str) {
     }
 }
 
-fn text(status: StatusCode, body: String) -> Response<Answer> {
+pub(super) fn text(status: StatusCode, body: String) -> Response<Answer> {
     let mut response = Response::new(Answer::Whole(Full::new(body.into())));
     *response.status_mut() = status;
     set(response.headers_mut(), header::CONTENT_TYPE, "text/plain; charset=utf-8");

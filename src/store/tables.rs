@@ -18,6 +18,7 @@
 //! | `events` | at i64, number u32 | event record | what happened in the lists |
 //! | `health` | at i64, feed u32, number u32 | health record | what happened to feeds and lists themselves |
 //! | `paths` | path | address | paths that voices once had, and a feed of that voice |
+//! | `hubs` | token of the callback | hub record | what is agreed with WebSub hubs; made when first written |
 //!
 //! `health` is made with the first event: files that are older than it lack it.
 //! A purged entry has no row in `entries` and `links` any more, and keeps the one in `known`.
@@ -43,6 +44,7 @@ pub(super) const LISTS: TableDefinition<&str, &[u8]> = TableDefinition::new("lis
 pub(super) const EVENTS: TableDefinition<&[u8; 12], &[u8]> = TableDefinition::new("events");
 pub(super) const HEALTH: TableDefinition<&HealthBytes, &[u8]> = TableDefinition::new("health");
 pub(super) const PATHS: TableDefinition<&str, &str> = TableDefinition::new("paths");
+pub(super) const HUBS: TableDefinition<&str, &[u8]> = TableDefinition::new("hubs");
 
 /// The name of the format's version in `meta`.
 pub(super) const META_FORMAT: &str = "format";

@@ -12,7 +12,7 @@ use listend::feeds::fetch::{Client, Settings};
 use listend::model::FeedUrl;
 use url::Url;
 
-use crate::origin::{Origin, Reply, answer, client, get, redirect, settings};
+use crate::origin::{NOW, Origin, Reply, answer, client, get, redirect, settings};
 
 /// Addresses as a URL can spell them: each must be refused as it stands.
 const FORBIDDEN_HOSTS: [&str; 79] = [
@@ -191,6 +191,40 @@ async fn names_with_forbidden_answers_are_never_dialled() {
         assert_blocked(&client, &origin.url(&format!("/{url}")), name).await;
     }
     assert_eq!((canaries.connections(), names.len()), (0, 3 * FORBIDDEN_HOSTS.len()));
+}
+
+#[tokio::test]
+async fn hubs_behind_forbidden_addresses_are_told_nothing() {
+    let canaries = Canaries::listen();
+    let port = canaries.port;
+    // Closed each time: this origin does not read the form.
+    let origin = Origin::serve(move |request| {
+        let (status, to) = request.path[1..].split_once('/').expect("a status and a target");
+        Reply::Close(
+            format!("HTTP/1.1 {status} X\r\nLocation: {to}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+                .into_bytes(),
+        )
+    });
+    let mut answers: HashMap<String, Vec<IpAddr>> = HashMap::new();
+    let mut targets = Vec::new();
+    for (index, host) in FORBIDDEN_HOSTS.iter().enumerate() {
+        let url = url_of(host, port).expect("a spelling that parses");
+        let address: IpAddr = url.host().trim_matches(['[', ']']).parse().expect("an address");
+        answers.insert(format!("hub{index}.test"), vec![address]);
+        let name = format!("http://hub{index}.test:{port}/");
+        let status = [307, 308][index % 2];
+        let redirects = [url.to_string(), name.clone()].map(|to| origin.url(&format!("/{status}/{to}")));
+        targets.extend([url.as_str().to_owned(), name]);
+        targets.extend(redirects);
+    }
+    let lookup = Lookup::Answers(Arc::new(move |name| Ok(answers.get(name).cloned().unwrap_or_default())));
+    let client = client(Settings { lookup, ..settings([origin.address]) });
+    for target in &targets {
+        let hub = FeedUrl::parse(target).expect("an address");
+        let failure = client.post(&hub, "hub.mode=subscribe", NOW).await.expect_err(target);
+        assert_eq!(failure.kind(), "blocked_address", "{target}: {failure}");
+    }
+    assert_eq!((canaries.connections(), targets.len()), (0, 4 * FORBIDDEN_HOSTS.len()));
 }
 
 #[tokio::test]

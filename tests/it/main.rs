@@ -27,3 +27,4 @@ mod store;
 mod systemd;
 mod two_hundred;
 mod views;
+mod websub;

@@ -1,0 +1,85 @@
+//! What a publisher tells its hub of: feeds that somebody has asked for lately, and when they last changed.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use super::App;
+use super::kept::Key;
+use super::query::Format;
+use super::routes::site;
+use crate::listen::page::Query;
+use crate::listen::view::{self, Found};
+use crate::model::Timestamp;
+use crate::publish::address;
+
+/// A feed that nobody has asked for in so long has no subscribers: hubs ask when they are told of a change.
+const LATELY: Duration = Duration::from_hours(7 * 24);
+/// Most feeds remembered; what was asked for longest ago is forgotten first.
+const MAX_TOPICS: usize = 500;
+
+/// A feed of ours that hubs may have subscribers for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Topic {
+    /// Its own address (`rel="self"`).
+    pub url: String,
+    /// The revision of the present at which it last changed.
+    pub changed: u64,
+}
+
+/// The feeds that were asked for, and when.
+#[derive(Debug, Default)]
+pub(super) struct Asked(Mutex<HashMap<Key, Timestamp>>);
+
+/// Whether a page is a feed in its own right, which a hub can distribute: no page for people, and no older page of one.
+pub(super) fn is_topic(key: &Key) -> bool {
+    matches!(key.format, Format::Atom | Format::Rss | Format::Json) && key.query.before.is_none()
+}
+
+impl Asked {
+    /// Notes that a page was asked for.
+    pub(super) fn note(&self, key: &Key, now: Timestamp) {
+        if !is_topic(key) {
+            return;
+        }
+        let mut asked = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(at) = asked.get_mut(key) {
+            *at = now;
+            return;
+        }
+        if asked.len() >= MAX_TOPICS
+            && let Some(oldest) = asked.iter().min_by_key(|(_, at)| **at).map(|(key, _)| key.clone())
+        {
+            asked.remove(&oldest);
+        }
+        asked.insert(key.clone(), now);
+    }
+
+    fn lately(&self, now: Timestamp) -> Vec<Key> {
+        let mut asked = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        asked.retain(|_, at| now.since(*at) < LATELY);
+        asked.keys().cloned().collect()
+    }
+}
+
+impl App {
+    /// The feeds that hubs may have subscribers for: `/listen` and the lists as Atom, and whatever was asked for lately.
+    pub fn topics(&self, now: Timestamp) -> Vec<Topic> {
+        let bound = self.live.bound();
+        let site = site(self, &bound);
+        let always = |path: &str| Key { path: path.to_owned(), format: Format::Atom, query: Query::default() };
+        let mut keys = self.asked.lately(now);
+        keys.extend(bound.roster.lists.iter().map(|list| always(&list.path)).chain([always(view::LISTEN)]));
+        let mut topics: Vec<Topic> = keys
+            .into_iter()
+            .filter_map(|key| {
+                let Some(Found::View(view)) = view::find(&bound, &key.path) else { return None };
+                let changed = self.live.changed(&view.feeds).max(bound.revision);
+                Some(Topic { url: address(&site, &view.head.path, key.format.ending(), &key.query), changed })
+            })
+            .collect();
+        topics.sort_by(|a, b| a.url.cmp(&b.url));
+        topics.dedup();
+        topics
+    }
+}
