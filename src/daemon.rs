@@ -5,9 +5,11 @@
 mod poll;
 mod pulse;
 mod reload;
+mod seek;
 mod visit;
 mod writer;
 
+pub use seek::{Found, Page, seek};
 pub use visit::fetch_settings;
 
 use std::path::Path;

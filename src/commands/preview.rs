@@ -2,13 +2,13 @@
 
 use std::io::{self, Write};
 use std::path::Path;
+use std::time::Duration;
 
 use listend::config::Config;
-use listend::daemon;
+use listend::daemon::{self, Page, seek};
 use listend::feeds::clean::Cleaner;
 use listend::feeds::fetch::{ACCEPT_FEED, Client, Failure};
 use listend::feeds::parse::{self, NotAFeed};
-use listend::feeds::{decode, discover};
 use listend::model::{Document, FeedUrl, Item, Markup, Timestamp, Validators};
 use serde::Serialize;
 use url::Url;
@@ -54,7 +54,7 @@ pub(crate) fn preview(config: &Config, sources: &[String], as_json: bool) -> Res
     runtime()?.block_on(async {
         let mut failed = 0;
         for source in sources {
-            let shown = match read(&client, source).await {
+            let shown = match read(&client, source, config.fetch.per_host_gap).await {
                 Ok(document) => show(source, &document),
                 Err(error) => Preview { source: source.clone(), error: Some(error), ..Preview::default() },
             };
@@ -71,23 +71,16 @@ pub(crate) fn preview(config: &Config, sources: &[String], as_json: bool) -> Res
     })
 }
 
-async fn read(client: &Client, source: &str) -> Result<Document, String> {
+async fn read(client: &Client, source: &str, gap: Duration) -> Result<Document, String> {
     let fetched = if Path::new(source).exists() { from_file(source)? } else { from_web(client, source).await? };
     match parsed(&fetched) {
         Ok(document) => return Ok(document),
         Err(NotAFeed::Html) => {}
         Err(fault) => return Err(fault.to_string()),
     }
-    let page = decode::decode(&fetched.body, fetched.content_type.as_deref());
-    let named = discover::feeds_in(&page, &fetched.url).into_iter().map(|candidate| candidate.url);
-    let guessed = discover::well_known(&fetched.url);
-    // A file has no site to be guessed at.
-    let guessed = if fetched.url.scheme() == "file" { Vec::new() } else { guessed };
-    for url in named.chain(guessed) {
-        let Ok(found) = from_web(client, url.as_str()).await else { continue };
-        if let Ok(document) = parsed(&found) {
-            return Ok(document);
-        }
+    let page = Page { body: fetched.body, content_type: fetched.content_type, url: fetched.url };
+    if let Some(found) = seek(client, page, true, gap).await {
+        return Ok(found.document);
     }
     Err("a page without a feed: it names none, and there is none at the usual places".to_owned())
 }

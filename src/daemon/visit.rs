@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::poll::Gate;
+use super::seek::{Found, Page, seek};
 use super::writer::Commits;
 use super::{blocking, chance, moment, now};
 use crate::config::Config;
@@ -20,8 +21,11 @@ use crate::feeds::identity::{Reconciled, reconcile};
 use crate::feeds::parse::{self, NotAFeed};
 use crate::feeds::schedule::{self, Answered, Limits, Outcome};
 use crate::http::App;
-use crate::model::{Change, Document, Feed, FeedId, FeedState, Timestamp, Validators};
+use crate::model::{Change, Document, Feed, FeedId, FeedState, FeedUrl, Timestamp, Validators};
 use crate::store::{FeedUpdate, Store, StoreError};
+
+/// The usual places are looked at in one of so many polls that meet a page without a feed, the first one included.
+const POLLS_PER_GUESS: u32 = 8;
 
 /// What visits share.
 #[derive(Debug)]
@@ -39,6 +43,7 @@ pub(super) struct Visitor {
 struct Manner {
     client: Client,
     limits: Limits,
+    gap: Duration,
 }
 
 /// What a visit leaves for the queue.
@@ -64,6 +69,8 @@ struct Taken {
     outcome: Outcome,
     validators: Option<Validators>,
     document: Option<Read>,
+    /// The feed of the page that was answered: it is asked there from now on.
+    found: Option<FeedUrl>,
     /// Whether the transport ended before the body did.
     is_cut: bool,
 }
@@ -78,7 +85,7 @@ struct Read {
 
 impl Taken {
     fn only(outcome: Outcome) -> Self {
-        Self { outcome, validators: None, document: None, is_cut: false }
+        Self { outcome, validators: None, document: None, found: None, is_cut: false }
     }
 }
 
@@ -122,13 +129,13 @@ impl Visitor {
         let took = started.elapsed();
         let pause = asked.as_ref().ok().and_then(|answer| pause_for(&feed, answer));
         let kind = asked.as_ref().err().map(Failure::kind);
-        let taken = self.take(&feed, asked).await;
+        let taken = self.take(&feed, asked, &manner).await;
         self.app.metrics.fetched(kind.unwrap_or_else(|| word_for(&taken.outcome)), took);
         Visit { is_kept: self.keep(&feed, taken, &manner.limits).await, pause, took: Some(took) }
     }
 
     /// What an answer means.
-    async fn take(&self, feed: &Feed, asked: Result<Answer, Failure>) -> Taken {
+    async fn take(&self, feed: &Feed, asked: Result<Answer, Failure>, manner: &Manner) -> Taken {
         let answer = match asked {
             Ok(answer) => answer,
             Err(failure) => return Taken::only(Outcome::Failed { why: failure.to_string() }),
@@ -139,14 +146,15 @@ impl Visitor {
                 outcome: Outcome::Unchanged { answer: answered, newest: feed.newest },
                 validators: Some(answer.validators),
                 document: None,
+                found: None,
                 is_cut: false,
             },
-            200 | 203 => self.read(feed, answer, answered).await,
+            200 | 203 => self.read(feed, answer, answered, manner).await,
             _ => Taken::only(Outcome::Refused { answer: answered }),
         }
     }
 
-    async fn read(&self, feed: &Feed, answer: Answer, answered: Answered) -> Taken {
+    async fn read(&self, feed: &Feed, answer: Answer, answered: Answered, manner: &Manner) -> Taken {
         let old_hash = feed.body_hash;
         let newest = feed.newest;
         let base = answer.base();
@@ -164,27 +172,11 @@ impl Visitor {
                 outcome: Outcome::Unchanged { answer: answered, newest },
                 validators: Some(answer.validators),
                 document: None,
+                found: None,
                 is_cut: false,
             },
-            Some(Ok((mut document, body_hash))) => {
-                // Links in headers are the server's word, and come before the document's own (WebSub, section 4).
-                if !answer.hubs.is_empty() {
-                    document.about.hubs = answer.hubs;
-                    document.about.self_link = answer.self_link.or(document.about.self_link);
-                }
-                let whole = !answer.cut_off;
-                if !whole {
-                    let entries = document.items.len();
-                    warn!(feed.url = %feed.url, entries, "the answer broke off; what was complete is kept, and it is asked for again soon");
-                }
-                Taken {
-                    outcome: Outcome::Fetched { answer: answered, pace: document.pace.clone(), dates: Vec::new() },
-                    // A body that broke off must come again in full.
-                    validators: Some(if whole { answer.validators } else { Validators::default() }),
-                    document: Some(Read { document, bytes: answer.body.len(), body_hash: whole.then_some(body_hash) }),
-                    is_cut: !whole,
-                }
-            }
+            Some(Ok((document, body_hash))) => took(feed, answer, document, body_hash),
+            Some(Err(NotAFeed::Html)) => self.look_at_page(feed, answer, answered, manner).await,
             Some(Err(fault)) => {
                 let parser_fault = matches!(fault, NotAFeed::ParserFault(_));
                 Taken::only(Outcome::Unusable { answer: answered, why: fault.to_string(), parser_fault })
@@ -192,11 +184,33 @@ impl Visitor {
         }
     }
 
+    /// A page was answered instead of a feed: the feed that belongs to it is taken instead.
+    async fn look_at_page(&self, feed: &Feed, page: Answer, answered: Answered, manner: &Manner) -> Taken {
+        let body = page.body.to_vec();
+        let page = Page { body, content_type: page.content_type.clone(), url: page.base() };
+        // What a page names may change any day; what stands at usual places seldom does.
+        let may_guess = feed.schedule.failures.is_multiple_of(POLLS_PER_GUESS);
+        let looking = seek(&manner.client, page, may_guess, manner.gap);
+        let found = tokio::select! {
+            () = self.stop.cancelled() => None,
+            found = looking => found,
+        };
+        let Some(Found { url, is_named, answer, document }) = found else {
+            let why = "it is an HTML page, and no feed of it was found".to_owned();
+            return Taken::only(Outcome::Unusable { answer: answered, why, parser_fault: false });
+        };
+        let how = if is_named { "the page names its feed" } else { "the page's feed is at a usual place" };
+        info!(feed.url = %feed.url, found = %url, "{how}; it is asked there from now on, and the list is left alone");
+        let body_hash = hash(&answer.body);
+        Taken { found: Some(url), ..took(feed, answer, document, body_hash) }
+    }
+
     /// Commits what came of a visit, and puts it before the readers. Returns whether that was possible.
     async fn keep(&self, old: &Arc<Feed>, taken: Taken, limits: &Limits) -> bool {
         let (store, before) = (Arc::clone(&self.app.store), Arc::clone(old));
         let limits = *limits;
         let jitter = chance();
+        let is_found = taken.found.is_some();
         let applied = self.work(move || apply(&store, &before, taken, &limits, jitter, now())).await;
         let Applied { mut feed, changes, added, shows } = match applied {
             Ok(applied) => applied,
@@ -210,7 +224,7 @@ impl Visitor {
         // It may have been marked, or have gone, since it was asked.
         let Some(current) = self.app.live.feed(old.id) else { return false };
         feed.left_at = current.left_at;
-        report(old, &feed, added);
+        report(old, &feed, added, is_found);
         let freshness: Vec<Duration> = fresh(old, &changes);
         let Ok(written) = self.commits.write(vec![FeedUpdate { feed, changes }]).await else {
             self.recall(old.id).await;
@@ -240,6 +254,29 @@ impl Visitor {
     }
 }
 
+/// A document that was answered.
+fn took(feed: &Feed, answer: Answer, mut document: Document, body_hash: [u8; 32]) -> Taken {
+    let answered = answer.answered();
+    // Links in headers are the server's word, and come before the document's own (WebSub, section 4).
+    if !answer.hubs.is_empty() {
+        document.about.hubs = answer.hubs;
+        document.about.self_link = answer.self_link.or(document.about.self_link);
+    }
+    let whole = !answer.cut_off;
+    if !whole {
+        let entries = document.items.len();
+        warn!(feed.url = %feed.url, entries, "the answer broke off; what was complete is kept, and it is asked for again soon");
+    }
+    Taken {
+        outcome: Outcome::Fetched { answer: answered, pace: document.pace.clone(), dates: Vec::new() },
+        // A body that broke off must come again in full.
+        validators: Some(if whole { answer.validators } else { Validators::default() }),
+        document: Some(Read { document, bytes: answer.body.len(), body_hash: whole.then_some(body_hash) }),
+        found: None,
+        is_cut: !whole,
+    }
+}
+
 impl Manner {
     fn of(config: &Config) -> anyhow::Result<Self> {
         let fetch = &config.fetch;
@@ -249,7 +286,7 @@ impl Manner {
             max_interval: fetch.max_interval,
             max_backoff: fetch.max_backoff,
         };
-        Ok(Self { client, limits })
+        Ok(Self { client, limits, gap: fetch.per_host_gap })
     }
 }
 
@@ -319,7 +356,7 @@ fn apply(
     jitter: f64,
     now: Timestamp,
 ) -> Result<Applied, StoreError> {
-    let Taken { mut outcome, validators, document, is_cut } = taken;
+    let Taken { mut outcome, validators, document, found, is_cut } = taken;
     let mut feed = old.clone();
     let mut changes = Vec::new();
     let mut added = 0;
@@ -346,8 +383,11 @@ fn apply(
         feed.schedule.next_poll = feed.schedule.next_poll.min(now.plus(limits.min_interval));
         feed.schedule.last_error = Some("the answer broke off; its complete entries are kept".to_owned());
     }
-    if let Some(adopted) = next.adopted {
+    if let Some(adopted) = next.adopted.or(found) {
         feed.moved_to = (adopted != feed.url).then_some(adopted);
+    } else if feed.moved_to.is_some() && is_gone_for_good(&outcome) {
+        // The page, or the old address, may know where it is now.
+        feed.moved_to = None;
     }
     let is_first = old.schedule.state == FeedState::New;
     let shows = is_first
@@ -357,13 +397,20 @@ fn apply(
     Ok(Applied { feed, changes, added, shows })
 }
 
+/// Whether the very address that was asked said that there is nothing (any more).
+fn is_gone_for_good(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Refused { answer } if matches!(answer.status, 404 | 410) && !answer.redirected)
+}
+
 /// One line for what changed in a feed's state, a quiet one for every other visit.
-fn report(old: &Feed, new: &Feed, added: u32) {
+fn report(old: &Feed, new: &Feed, added: u32, is_found: bool) {
     let schedule = &new.schedule;
     let next = schedule.next_poll;
     let status = schedule.last_status;
     let is_failing = matches!(schedule.state, FeedState::Backoff | FeedState::Held | FeedState::Quarantined);
-    if new.moved_to != old.moved_to {
+    if new.moved_to != old.moved_to && new.moved_to.is_none() {
+        info!(feed.url = %new.url, "what was found is gone; the address in the list is asked again");
+    } else if new.moved_to != old.moved_to && !is_found {
         info!(feed.url = %new.url, to = %new.address(), "feed moved; the list is left alone");
     }
     if schedule.state == FeedState::Gone {

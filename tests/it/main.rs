@@ -11,6 +11,7 @@ mod village;
 mod command_line;
 mod config;
 mod crash;
+mod discovery;
 mod fetching;
 mod guard;
 mod house;
