@@ -2,6 +2,7 @@
 //!
 //! Owns when things happen. How they happen is the rooms' business; formats it does not know at all.
 
+mod includes;
 mod poll;
 mod pulse;
 mod reload;
@@ -104,7 +105,9 @@ pub async fn run(
     let visits = Gate::default();
     let (poller, orders) =
         Poller::new(&config, Arc::clone(&app), commits, Gate::clone(&visits), Arc::clone(&pulse), stop.clone())?;
-    let mut lists = Lists::open(&config, Arc::clone(&live), Arc::clone(&store), Gate::clone(&visits)).await?;
+    let (includes, remote) = includes::open(Arc::clone(&app), stop.clone()).await?;
+    let mut remotes = remote.remotes.clone();
+    let mut lists = Lists::open(&config, Arc::clone(&live), Arc::clone(&store), Gate::clone(&visits), remote).await?;
     // What is saved after this is noticed, so the lists are read after it.
     let mut watcher = Watcher::start(&config.lists);
     if let Some(fault) = watcher.fault() {
@@ -129,6 +132,7 @@ pub async fn run(
     let mut tasks = JoinSet::new();
     tasks.spawn(named("writer", writing.run()));
     tasks.spawn(named("poller", poller.run()));
+    tasks.spawn(named("asker of remote lists", includes.run()));
     tasks.spawn(named("sweeper", sweep(Arc::clone(&app), visits, stop.clone())));
     tasks.spawn(named("server", http::serve(listener, Arc::clone(&app), stop.clone(), beat_of_server)));
     if let Some(feeds) = followed {
@@ -144,6 +148,7 @@ pub async fn run(
             () = stop.cancelled() => break Ok(()),
             Some(ended) = tasks.join_next() => break Err(unexpected(ended)),
             () = watcher.changed() => {}
+            Ok(()) = remotes.changed() => {}
             () = &mut feed_watchdog => {}
             () = signals.reload.notified() => {
                 let Some(new) = reread(&app.config.load(), is_reachable).await else { continue };

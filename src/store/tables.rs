@@ -17,6 +17,7 @@
 //! | `lists` | name | list record | the last good content of each list |
 //! | `events` | at i64, number u32 | event record | what happened in the lists |
 //! | `paths` | path | address | paths that voices once had, and a feed of that voice |
+//! | `copies` | address | copy record | the last good copies of remote lists |
 //!
 //! A purged entry has no row in `entries` and `links` any more, and keeps the one in `known`.
 //! New tables may be added under the same version; a change of what stands in one raises it.
@@ -40,6 +41,7 @@ pub(super) const LINKS: TableDefinition<&LinkBytes, i64> = TableDefinition::new(
 pub(super) const LISTS: TableDefinition<&str, &[u8]> = TableDefinition::new("lists");
 pub(super) const EVENTS: TableDefinition<&[u8; 12], &[u8]> = TableDefinition::new("events");
 pub(super) const PATHS: TableDefinition<&str, &str> = TableDefinition::new("paths");
+pub(super) const COPIES: TableDefinition<&str, &[u8]> = TableDefinition::new("copies");
 
 /// The name of the format's version in `meta`.
 pub(super) const META_FORMAT: &str = "format";
@@ -59,6 +61,7 @@ pub(super) fn create_all(transaction: &redb::WriteTransaction) -> Result<(), Fau
     transaction.open_table(LISTS)?;
     transaction.open_table(EVENTS)?;
     transaction.open_table(PATHS)?;
+    transaction.open_table(COPIES)?;
     Ok(())
 }
 

@@ -15,6 +15,7 @@ mod discovery;
 mod fetching;
 mod guard;
 mod house;
+mod includes;
 mod list_edits;
 mod lists;
 mod origin;

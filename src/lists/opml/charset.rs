@@ -13,27 +13,72 @@ const MAX_DECLARATION_BYTES: usize = 1024;
 /// are no UTF-8 in a file that says it is become the characters that Windows-1252 has there: that is what such files
 /// turn out to be.
 pub(super) fn to_text(bytes: &[u8]) -> (String, Option<String>) {
+    let (encoding, mark_bytes, unknown) = encoding_of(bytes);
+    let (text, fault) = decode(encoding, bytes.get(mark_bytes..).unwrap_or_default());
+    let unknown = unknown.map(|label| format!("the encoding `{}` is not known; read as UTF-8", label.escape_debug()));
+    (text, fault.or(unknown))
+}
+
+/// The encoding of a file, the bytes of its byte order mark, and the declared encoding where that is not known.
+fn encoding_of(bytes: &[u8]) -> (&'static Encoding, usize, Option<String>) {
     if let Some((encoding, mark_bytes)) = Encoding::for_bom(bytes) {
-        return decode(encoding, bytes.get(mark_bytes..).unwrap_or_default());
+        return (encoding, mark_bytes, None);
     }
     match bytes {
-        [b'<', 0, b'?' | b'o' | b'O' | b'!', 0, ..] => return decode(UTF_16LE, bytes),
-        [0, b'<', 0, b'?' | b'o' | b'O' | b'!', ..] => return decode(UTF_16BE, bytes),
+        [b'<', 0, b'?' | b'o' | b'O' | b'!', 0, ..] => return (UTF_16LE, 0, None),
+        [0, b'<', 0, b'?' | b'o' | b'O' | b'!', ..] => return (UTF_16BE, 0, None),
         _ => {}
     }
-    let Some(label) = declared(bytes) else { return decode(UTF_8, bytes) };
+    let Some(label) = declared(bytes) else { return (UTF_8, 0, None) };
     match Encoding::for_label(label.as_bytes()) {
         // The declaration itself was read as ASCII, so the file cannot be UTF-16.
-        Some(encoding) if encoding == UTF_16LE || encoding == UTF_16BE => decode(UTF_8, bytes),
-        Some(encoding) => decode(encoding, bytes),
-        None => {
-            let (text, fault) = decode(UTF_8, bytes);
-            (
-                text,
-                fault.or_else(|| Some(format!("the encoding `{}` is not known; read as UTF-8", label.escape_debug()))),
-            )
+        Some(encoding) if encoding == UTF_16LE || encoding == UTF_16BE => (UTF_8, 0, None),
+        Some(encoding) => (encoding, 0, None),
+        None => (UTF_8, 0, Some(label)),
+    }
+}
+
+/// `text` as a file with these bytes would have it; what its encoding lacks becomes character references.
+pub(super) fn encode(bytes: &[u8], text: &str) -> Vec<u8> {
+    let (encoding, _, _) = encoding_of(bytes);
+    if encoding == UTF_16LE {
+        text.encode_utf16().flat_map(u16::to_le_bytes).collect()
+    } else if encoding == UTF_16BE {
+        text.encode_utf16().flat_map(u16::to_be_bytes).collect()
+    } else {
+        encoding.encode(text).0.into_owned()
+    }
+}
+
+/// How many bytes of a file gave `text`, which its text begins with; `None` where that cannot be said for sure.
+pub(super) fn place(bytes: &[u8], text: &str) -> Option<usize> {
+    let (encoding, mark_bytes, _) = encoding_of(bytes);
+    let body = bytes.get(mark_bytes..)?;
+    if encoding == UTF_16LE || encoding == UTF_16BE {
+        return Some(mark_bytes + 2 * text.encode_utf16().count());
+    }
+    if encoding.is_single_byte() {
+        return Some(mark_bytes + text.chars().count());
+    }
+    if encoding != UTF_8 {
+        let (encoded, _, lacking) = encoding.encode(text);
+        return (!lacking && body.starts_with(&encoded)).then_some(mark_bytes + encoded.len());
+    }
+    let (mut left, mut at) = (text.len(), mark_bytes);
+    for chunk in body.utf8_chunks() {
+        let valid = chunk.valid().len().min(left);
+        (left, at) = (left - valid, at + valid);
+        for &byte in chunk.invalid() {
+            if left > 0 {
+                left = left.checked_sub(WINDOWS_1252.decode_without_bom_handling(&[byte]).0.len())?;
+                at += 1;
+            }
+        }
+        if left == 0 {
+            break;
         }
     }
+    (left == 0).then_some(at)
 }
 
 fn decode(encoding: &'static Encoding, bytes: &[u8]) -> (String, Option<String>) {

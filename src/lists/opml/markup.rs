@@ -47,11 +47,12 @@ pub(super) struct Tag<'a> {
 pub(super) struct Scanner<'a> {
     text: &'a str,
     at: usize,
+    start: usize,
 }
 
 impl<'a> Scanner<'a> {
     pub(super) fn new(text: &'a str) -> Self {
-        Self { text, at: 0 }
+        Self { text, at: 0, start: 0 }
     }
 
     /// Where the next token starts, in bytes.
@@ -59,9 +60,15 @@ impl<'a> Scanner<'a> {
         self.at
     }
 
+    /// Where the last token started, in bytes: behind what was passed over before it.
+    pub(super) fn start(&self) -> usize {
+        self.start
+    }
+
     /// The next token; `None` at the end of the text. Comments, instructions and document types are passed over.
     pub(super) fn next(&mut self) -> Option<Token<'a>> {
         loop {
+            self.start = self.at;
             let rest = self.rest();
             let second = rest.as_bytes().get(1).copied();
             if rest.is_empty() {
