@@ -32,7 +32,7 @@ use std::sync::Arc;
 use redb::{ReadOnlyTable, ReadTransaction, ReadableTable};
 
 pub use commit::FeedUpdate;
-pub use copies::Copy;
+pub use copies::RemoteCopy;
 pub use error::{OpenError, StoreError};
 pub use kept::ListNews;
 pub use snapshot::{Head, Snapshot};
@@ -150,12 +150,12 @@ impl Store {
     }
 
     /// The last good copies of remote lists, in the order of addresses.
-    pub fn copies(&self) -> Result<Vec<Copy>, StoreError> {
+    pub fn copies(&self) -> Result<Vec<RemoteCopy>, StoreError> {
         self.engine.read(|transaction| copies::all(&transaction))
     }
 
     /// Keeps copies of remote lists, each in place of the one before, and forgets others.
-    pub fn keep_copies(&self, kept: &[Copy], forgotten: &[FeedUrl]) -> Result<(), StoreError> {
+    pub fn keep_copies(&self, kept: &[RemoteCopy], forgotten: &[FeedUrl]) -> Result<(), StoreError> {
         self.engine.write(|transaction| copies::keep(transaction, kept, forgotten))
     }
 

@@ -22,7 +22,7 @@ use crate::http::App;
 use crate::lists::include::{Remote, Remotes};
 use crate::lists::opml;
 use crate::model::{FeedId, FeedState, FeedUrl, Schedule, Validators};
-use crate::store::{Copy, StoreError};
+use crate::store::{RemoteCopy, StoreError};
 
 /// What a remote list may come as.
 const ACCEPT_LIST: &str = "text/x-opml, application/xml;q=0.9, text/xml;q=0.9, */*;q=0.1";
@@ -46,7 +46,7 @@ pub(super) struct Includes {
     /// The queue knows numbers; these are of this task alone.
     numbers: BTreeMap<FeedUrl, FeedId>,
     urls: HashMap<FeedId, FeedUrl>,
-    copies: BTreeMap<FeedUrl, Copy>,
+    copies: BTreeMap<FeedUrl, RemoteCopy>,
     wanted: watch::Receiver<BTreeSet<FeedUrl>>,
     remotes: watch::Sender<Arc<Remotes>>,
     running: JoinSet<(FeedId, Result<Answer, Failure>)>,
@@ -56,8 +56,8 @@ pub(super) struct Includes {
 /// Takes over the stored copies.
 pub(super) async fn open(app: Arc<App>, stop: CancellationToken) -> anyhow::Result<(Includes, Handle)> {
     let store = Arc::clone(&app.store);
-    let stored: Vec<Copy> = blocking(move || store.copies()).await?;
-    let copies: BTreeMap<FeedUrl, Copy> = stored.into_iter().map(|copy| (copy.url.clone(), copy)).collect();
+    let stored: Vec<RemoteCopy> = blocking(move || store.copies()).await?;
+    let copies: BTreeMap<FeedUrl, RemoteCopy> = stored.into_iter().map(|copy| (copy.url.clone(), copy)).collect();
     let (remotes, known) = watch::channel(Arc::new(known(&copies)));
     let (wanted, asked) = watch::channel(BTreeSet::new());
     let config = app.config.load_full();
@@ -78,8 +78,8 @@ pub(super) async fn open(app: Arc<App>, stop: CancellationToken) -> anyhow::Resu
 }
 
 /// What the lists have to know of the copies.
-fn known(copies: &BTreeMap<FeedUrl, Copy>) -> Remotes {
-    let remote = |copy: &Copy| {
+fn known(copies: &BTreeMap<FeedUrl, RemoteCopy>) -> Remotes {
+    let remote = |copy: &RemoteCopy| {
         let is_failing = copy.schedule.failures > 0 || copy.schedule.state == FeedState::Gone;
         Remote {
             copy: copy.content.as_deref().map(Arc::from),
@@ -150,7 +150,7 @@ impl Includes {
             let id = FeedId(self.urls.keys().map(|id| id.0 + 1).max().unwrap_or(0));
             self.numbers.insert(url.clone(), id);
             self.urls.insert(id, url.clone());
-            self.copies.entry(url.clone()).or_insert_with(|| Copy {
+            self.copies.entry(url.clone()).or_insert_with(|| RemoteCopy {
                 schedule: Schedule::new(now()),
                 validators: Validators::default(),
                 content: None,
@@ -202,7 +202,7 @@ impl Includes {
     }
 
     /// Stores what changed, then tells the lists.
-    async fn keep(&self, copies: Vec<Copy>, gone: Vec<FeedUrl>) {
+    async fn keep(&self, copies: Vec<RemoteCopy>, gone: Vec<FeedUrl>) {
         if !copies.is_empty() || !gone.is_empty() {
             let store = Arc::clone(&self.app.store);
             let kept: Result<(), StoreError> = blocking(move || store.keep_copies(&copies, &gone)).await;
@@ -222,7 +222,7 @@ impl Includes {
 }
 
 /// What an answer means; a good one becomes the copy.
-async fn outcome(copy: &mut Copy, asked: Result<Answer, Failure>) -> Outcome {
+async fn outcome(copy: &mut RemoteCopy, asked: Result<Answer, Failure>) -> Outcome {
     let answer = match asked {
         Ok(answer) => answer,
         Err(failure) => return Outcome::Failed { why: failure.to_string() },

@@ -13,7 +13,7 @@ use crate::model::{FeedState, FeedUrl, Schedule, Timestamp, Validators};
 
 /// A remote list as it was last had.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Copy {
+pub struct RemoteCopy {
     /// Its address.
     pub url: FeedUrl,
     /// When it is asked next, and what came of asking.
@@ -43,12 +43,12 @@ struct CopyRecord<'a> {
 }
 
 /// Keeps copies, and forgets those that no list names any more.
-pub(super) fn keep(transaction: &WriteTransaction, copies: &[Copy], forgotten: &[FeedUrl]) -> Result<(), Fault> {
+pub(super) fn keep(transaction: &WriteTransaction, copies: &[RemoteCopy], forgotten: &[FeedUrl]) -> Result<(), Fault> {
     let mut table = transaction.open_table(COPIES)?;
     for url in forgotten {
         table.remove(url.as_str())?;
     }
-    for Copy { url, schedule, validators, content } in copies {
+    for RemoteCopy { url, schedule, validators, content } in copies {
         let packed = content.as_ref().map(|content| {
             let mut packed = Vec::new();
             Packer::new().pack(content, &mut packed);
@@ -81,7 +81,7 @@ pub(super) fn keep(transaction: &WriteTransaction, copies: &[Copy], forgotten: &
 }
 
 /// All copies, in the order of addresses.
-pub(super) fn all(transaction: &ReadTransaction) -> Result<Vec<Copy>, Fault> {
+pub(super) fn all(transaction: &ReadTransaction) -> Result<Vec<RemoteCopy>, Fault> {
     let mut copies = Vec::new();
     let mut unpacker = Unpacker::new();
     for row in transaction.open_table(COPIES)?.iter()? {
@@ -95,7 +95,7 @@ pub(super) fn all(transaction: &ReadTransaction) -> Result<Vec<Copy>, Fault> {
             .get(usize::from(record.state))
             .ok_or_else(|| Fault::Unreadable(format!("the copy of {url} has an unknown state")))?;
         let next_poll = Timestamp::from_millis(record.next_poll);
-        copies.push(Copy {
+        copies.push(RemoteCopy {
             schedule: Schedule {
                 state,
                 interval: record.interval,
