@@ -42,7 +42,7 @@ pub struct Found {
     pub document: Document,
 }
 
-/// Looks for the feed of a page: at most [`MAX_NAMED`] requests, and with `may_guess` [`MAX_GUESSES`] more, one after
+/// Looks for the feed of a page: at most four requests, and with `may_guess` ten more, one after
 /// the other and `gap` apart, so that the page's host never sees more than one of them at a time.
 ///
 /// Usual places are given up at the first that does not answer at all, or asks to be spared.
