@@ -1,5 +1,6 @@
 //! The commands, one file each. Every one takes the checked configuration and ends in success or one [`Fault`].
 
+pub(crate) mod add;
 pub(crate) mod check;
 pub(crate) mod preview;
 pub(crate) mod run;

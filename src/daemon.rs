@@ -2,15 +2,18 @@
 //!
 //! Owns when things happen. How they happen is the rooms' business; formats it does not know at all.
 
+mod includes;
 mod moves;
 mod ping;
 mod poll;
 mod pulse;
 mod reload;
+mod seek;
 mod visit;
 mod websub;
 mod writer;
 
+pub use seek::{Found, Page, seek};
 pub use visit::fetch_settings;
 
 use std::path::Path;
@@ -112,7 +115,9 @@ pub async fn run(
     let (notes, noted) = mpsc::channel(MAX_NOTES);
     let (poller, orders) =
         Poller::new(&config, Arc::clone(&app), commits, Gate::clone(&visits), Arc::clone(&pulse), notes, stop.clone())?;
-    let mut lists = Lists::open(&config, Arc::clone(&live), Arc::clone(&store), Gate::clone(&visits)).await?;
+    let (includes, remote) = includes::open(Arc::clone(&app), stop.clone()).await?;
+    let mut remotes = remote.remotes.clone();
+    let mut lists = Lists::open(&config, Arc::clone(&live), Arc::clone(&store), Gate::clone(&visits), remote).await?;
     // What is saved after this is noticed, so the lists are read after it.
     let mut watcher = Watcher::start(&config.lists);
     if let Some(fault) = watcher.fault() {
@@ -141,6 +146,7 @@ pub async fn run(
     tasks.spawn(named("hubs", hubs.await.context("what was agreed with hubs could not be read")?.run()));
     tasks.spawn(named("pings", ping::run(Arc::clone(&app), visitor, stop.clone())));
     tasks.spawn(named("poller", poller.run()));
+    tasks.spawn(named("asker of remote lists", includes.run()));
     tasks.spawn(named("sweeper", sweep(Arc::clone(&app), visits, stop.clone())));
     tasks.spawn(named("server", http::serve(listener, Arc::clone(&app), stop.clone(), beat_of_server)));
     if let Some(feeds) = followed {
@@ -156,6 +162,7 @@ pub async fn run(
             () = stop.cancelled() => break Ok(()),
             Some(ended) = tasks.join_next() => break Err(unexpected(ended)),
             () = watcher.changed() => {}
+            Ok(()) = remotes.changed() => {}
             () = &mut feed_watchdog => {}
             () = signals.reload.notified() => {
                 let Some(new) = reread(&app.config.load(), is_reachable).await else { continue };

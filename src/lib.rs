@@ -5,7 +5,7 @@
 //!
 //! outline → subscription → due → fetched → entries → one commit → page → bytes → response
 //!
-//! [`lists::watch`] says that a list was saved; `daemon::reload` makes a new [`lists::roster`] of all lists and binds it to
+//! [`lists::watch`] says that a list was saved, `daemon::includes` that a remote one has changed; `daemon::reload` makes a new [`lists::roster`] of all lists and binds it to
 //! feed numbers in [`listen::live`]. `daemon::poll` takes what is due out of [`feeds::host`]'s queue and sends
 //! `daemon::visit` to each feed: [`feeds::fetch`] asks, [`feeds::parse`] reads, [`feeds::identity`] compares with what
 //! the [`store`] knows, [`feeds::clean`] makes new text safe, [`feeds::schedule`] says when to come again, and
@@ -42,7 +42,7 @@
 //! - Nothing that was pushed is believed but for a signature of SHA-256 or better, made with a secret that only its hub
 //!   has; and a push changes entries only, never where or when a feed is fetched.
 //! - The clock and chance are asked in `daemon` alone (and by the watcher, the server and the store for their own pauses).
-//! - The daemon never writes to a list.
+//! - The daemon never writes to a list; only the command `listend add` does ([`lists::edit`]).
 //! - HTML reaches a page only as [`model::CleanHtml`], which only the cleaner and the store make.
 //! - Credentials in addresses are never shown: [`model::FeedUrl`] prints without them.
 //!

@@ -10,6 +10,8 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 pub mod diff;
+pub mod edit;
+pub mod include;
 pub mod opml;
 pub mod roster;
 pub mod slug;

@@ -24,6 +24,17 @@ enum Command {
     Run,
     /// Check configuration and lists: every fault with file and line; exit code 1 if there is any
     Check,
+    /// Add a feed to a list: its address, or that of a page that has one
+    Add {
+        /// The feed, or its home page
+        url: String,
+        /// The list: a file's name without .opml; it is made if there is none
+        #[arg(long, default_value = "desired", value_name = "NAME")]
+        list: String,
+        /// The folder within the list; it is made if there is none
+        #[arg(long, value_name = "NAME")]
+        folder: Option<String>,
+    },
     /// Show what would be read from feeds: URLs or files, home pages too
     Preview {
         /// What to read
@@ -75,6 +86,7 @@ fn main() -> ExitCode {
         match arguments.command.unwrap_or(Command::Run) {
             Command::Run => commands::run::run(config),
             Command::Check => commands::check::check(&config),
+            Command::Add { url, list, folder } => commands::add::add(&config, &url, &list, folder.as_deref()),
             Command::Preview { sources, json } => commands::preview::preview(&config, &sources, json),
         }
     });

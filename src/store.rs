@@ -12,6 +12,7 @@
 
 mod aside;
 mod commit;
+mod copies;
 mod engine;
 mod error;
 mod health;
@@ -34,6 +35,7 @@ use std::sync::Arc;
 use redb::{ReadOnlyTable, ReadTransaction, ReadableTable};
 
 pub use commit::FeedUpdate;
+pub use copies::RemoteCopy;
 pub use error::{OpenError, StoreError};
 pub use join::{Join, Kinship};
 pub use kept::ListNews;
@@ -157,6 +159,16 @@ impl Store {
     /// What happened in the lists at or after an instant, oldest first; events of one instant as they were given.
     pub fn events(&self, since: Timestamp) -> Result<Vec<ListEvent>, StoreError> {
         self.engine.read(|transaction| kept::events(&transaction, since))
+    }
+
+    /// The last good copies of remote lists, in the order of addresses.
+    pub fn copies(&self) -> Result<Vec<RemoteCopy>, StoreError> {
+        self.engine.read(|transaction| copies::all(&transaction))
+    }
+
+    /// Keeps copies of remote lists, each in place of the one before, and forgets others.
+    pub fn keep_copies(&self, kept: &[RemoteCopy], forgotten: &[FeedUrl]) -> Result<(), StoreError> {
+        self.engine.write(|transaction| copies::keep(transaction, kept, forgotten))
     }
 
     /// All remembered paths, in the order of their bytes.

@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 
 use listend::config::Config;
+use listend::lists::include::{Including, Remotes};
 use listend::lists::opml;
 use listend::lists::roster::{ListInput, Roster};
 use listend::lists::{self, ListFile};
@@ -15,13 +16,17 @@ pub(crate) fn check(config: &Config) -> Result<(), Fault> {
     let mut faults = Vec::new();
     let files = lists::read(&config.lists).map_err(|fault| Fault::new(exit::FAILURE, fault))?;
     let mut inputs = Vec::new();
+    let no_copies = Remotes::new();
+    let mut including = Including::new(&no_copies);
     let mut paths = std::collections::BTreeMap::new();
     for ListFile { name, path, content } in files {
         let parsed = content
             .map_err(|fault| format!("{}: {fault}", path.display()))
             .and_then(|bytes| opml::parse(&bytes).map_err(|f| format!("{}:{}: {}", path.display(), f.line, f.reason)));
         match parsed {
-            Ok(opml) => {
+            Ok(mut opml) => {
+                // Nothing is fetched here, so this finds what is wrong with the addresses alone.
+                including.include(&mut opml, None);
                 let role = config.roles.get(&name).copied().unwrap_or_else(|| Role::of_name(&name));
                 inputs.push(ListInput { name: name.clone(), role, opml, fault: None });
             }

@@ -2,13 +2,13 @@
 
 use std::io::{self, Write};
 use std::path::Path;
+use std::time::Duration;
 
 use listend::config::Config;
-use listend::daemon;
+use listend::daemon::{self, Page, seek};
 use listend::feeds::clean::Cleaner;
 use listend::feeds::fetch::{ACCEPT_FEED, Client, Failure};
 use listend::feeds::parse::{self, NotAFeed};
-use listend::feeds::{decode, discover};
 use listend::model::{Document, FeedUrl, Item, Markup, Timestamp, Validators};
 use serde::Serialize;
 use url::Url;
@@ -54,7 +54,7 @@ pub(crate) fn preview(config: &Config, sources: &[String], as_json: bool) -> Res
     runtime()?.block_on(async {
         let mut failed = 0;
         for source in sources {
-            let shown = match read(&client, source).await {
+            let shown = match read(&client, source, config.fetch.per_host_gap).await {
                 Ok(document) => show(source, &document),
                 Err(error) => Preview { source: source.clone(), error: Some(error), ..Preview::default() },
             };
@@ -71,25 +71,39 @@ pub(crate) fn preview(config: &Config, sources: &[String], as_json: bool) -> Res
     })
 }
 
-async fn read(client: &Client, source: &str) -> Result<Document, String> {
-    let fetched = if Path::new(source).exists() { from_file(source)? } else { from_web(client, source).await? };
+async fn read(client: &Client, source: &str, gap: Duration) -> Result<Document, String> {
+    if !Path::new(source).exists() {
+        return from_address(client, source, gap).await.map(|found| found.document);
+    }
+    let fetched = from_file(source)?;
     match parsed(&fetched) {
-        Ok(document) => return Ok(document),
-        Err(NotAFeed::Html) => {}
-        Err(fault) => return Err(fault.to_string()),
+        Err(NotAFeed::Html) => look_at_page(client, fetched, gap).await.map(|found| found.document),
+        read => read.map_err(|fault| fault.to_string()),
     }
-    let page = decode::decode(&fetched.body, fetched.content_type.as_deref());
-    let named = discover::feeds_in(&page, &fetched.url).into_iter().map(|candidate| candidate.url);
-    let guessed = discover::well_known(&fetched.url);
-    // A file has no site to be guessed at.
-    let guessed = if fetched.url.scheme() == "file" { Vec::new() } else { guessed };
-    for url in named.chain(guessed) {
-        let Ok(found) = from_web(client, url.as_str()).await else { continue };
-        if let Ok(document) = parsed(&found) {
-            return Ok(document);
-        }
+}
+
+/// A feed that was found, and where.
+pub(super) struct Source {
+    pub(super) document: Document,
+    pub(super) url: FeedUrl,
+}
+
+/// The feed at an address, or the feed of the page there; the error says in plain words why there is none.
+pub(super) async fn from_address(client: &Client, source: &str, gap: Duration) -> Result<Source, String> {
+    let (url, fetched) = from_web(client, source).await?;
+    match parsed(&fetched) {
+        Ok(document) => Ok(Source { document, url }),
+        Err(NotAFeed::Html) => look_at_page(client, fetched, gap).await,
+        Err(fault) => Err(fault.to_string()),
     }
-    Err("a page without a feed: it names none, and there is none at the usual places".to_owned())
+}
+
+async fn look_at_page(client: &Client, page: Fetched, gap: Duration) -> Result<Source, String> {
+    let page = Page { body: page.body, content_type: page.content_type, url: page.url };
+    match seek(client, page, true, gap).await {
+        Some(found) => Ok(Source { document: found.document, url: found.url }),
+        None => Err("a page without a feed: it names none, and there is none at the usual places".to_owned()),
+    }
 }
 
 fn parsed(fetched: &Fetched) -> Result<Document, NotAFeed> {
@@ -103,7 +117,7 @@ fn from_file(path: &str) -> Result<Fetched, String> {
     Ok(Fetched { body, content_type: None, url })
 }
 
-async fn from_web(client: &Client, source: &str) -> Result<Fetched, String> {
+async fn from_web(client: &Client, source: &str) -> Result<(FeedUrl, Fetched), String> {
     if !source.contains("://") && !source.contains('.') {
         return Err("there is no such file, and it is no address".to_owned());
     }
@@ -118,8 +132,8 @@ async fn from_web(client: &Client, source: &str) -> Result<Fetched, String> {
     if !matches!(answer.status, 200 | 203) {
         return Err(format!("answered {}", answer.status));
     }
-    let url = answer.base();
-    Ok(Fetched { body: answer.body.to_vec(), content_type: answer.content_type, url })
+    let base = answer.base();
+    Ok((url, Fetched { body: answer.body.to_vec(), content_type: answer.content_type, url: base }))
 }
 
 /// The failure, and what can be done about one that is meant to protect.

@@ -257,7 +257,7 @@ impl Poller {
     }
 }
 
-fn politeness(config: &Config) -> Politeness {
+pub(super) fn politeness(config: &Config) -> Politeness {
     let fetch = &config.fetch;
     Politeness { concurrency: fetch.concurrency, per_host: fetch.per_host, gap: fetch.per_host_gap }
 }

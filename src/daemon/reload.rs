@@ -7,11 +7,13 @@ use std::sync::Arc;
 use tracing::{info, warn};
 
 use super::blocking;
+use super::includes::Handle;
 use super::poll::Gate;
 use crate::config::Config;
 use crate::listen::health;
 use crate::listen::live::Live;
-use crate::lists::opml;
+use crate::lists::include::{Included, Including, Remotes};
+use crate::lists::opml::{self, Outline};
 use crate::lists::roster::{ListInput, Roster};
 use crate::lists::{self, ListFile, diff};
 use crate::model::{Feed, FeedId, FeedUrl, Role, Timestamp};
@@ -28,7 +30,8 @@ pub(super) struct Lists {
     found: Found,
     /// The lists that were last told to be unreadable.
     told: BTreeSet<String>,
-    roster: Arc<Roster>,
+    built: Arc<Built>,
+    remote: Handle,
     was_read: bool,
 }
 
@@ -41,6 +44,18 @@ struct Found {
     faults: BTreeMap<String, String>,
     /// Why the directory itself cannot be read; each list that is known has this fault then.
     directory_fault: Option<String>,
+    /// What is known of remote lists.
+    remotes: Arc<Remotes>,
+}
+
+/// A roster, and what it took from remote lists.
+#[derive(Debug, Default)]
+struct Built {
+    roster: Arc<Roster>,
+    /// For each list the remote ones whose copies stand in it.
+    present: BTreeMap<String, BTreeSet<FeedUrl>>,
+    /// Every remote list that is named.
+    wanted: BTreeSet<FeedUrl>,
 }
 
 impl Lists {
@@ -51,22 +66,25 @@ impl Lists {
         live: Arc<Live>,
         store: Arc<Store>,
         gate: Gate,
+        remote: Handle,
     ) -> Result<Self, StoreError> {
         let (stored, told) = {
             let store = Arc::clone(&store);
             blocking(move || Ok::<_, StoreError>((store.lists()?, health::unreadable_lists(&store)?))).await?
         };
         let good: BTreeMap<String, Vec<u8>> = stored.into_iter().collect();
-        let roster = Arc::new(build(&good, &BTreeMap::new(), &config.roles));
+        let found = Found { good, remotes: Arc::clone(&remote.remotes.borrow()), ..Found::default() };
+        let built = Arc::new(build(&found, &config.roles, None));
         Ok(Self {
             directory: config.lists.clone(),
             roles: config.roles.clone(),
             live,
             store,
             gate,
-            found: Found { good, ..Found::default() },
+            found,
             told,
-            roster,
+            built,
+            remote,
             was_read: false,
         })
     }
@@ -83,7 +101,8 @@ impl Lists {
     pub(super) async fn reload(&mut self, now: Timestamp) -> Result<Option<Vec<FeedId>>, StoreError> {
         let (directory, roles) = (self.directory.clone(), self.roles.clone());
         let (old, was_read) = (self.found.clone(), self.was_read);
-        let Some((found, roster)) = blocking(move || read(&directory, &roles, &old, was_read)).await else {
+        let remotes = Arc::clone(&self.remote.remotes.borrow());
+        let Some((found, built)) = blocking(move || read(&directory, &roles, &old, was_read, remotes)).await else {
             return Ok(None);
         };
         if let Some(fault) = &found.directory_fault
@@ -96,28 +115,36 @@ impl Lists {
                 warn!(list = %name, %fault, "a list cannot be read; its last good content stays in force");
             }
         }
-        for list in &roster.lists {
-            let old = self.roster.lists.iter().find(|old| old.name == list.name);
+        for list in &built.roster.lists {
+            let old = self.built.roster.lists.iter().find(|old| old.name == list.name);
             if old.is_none_or(|old| old.warnings != list.warnings) {
                 for warning in &list.warnings {
                     warn!(list = %list.name, line = warning.line, "{}", warning.reason);
                 }
             }
         }
-        self.tell(&found, &roster, now).await?;
-        let roster = Arc::new(roster);
+        self.tell(&found, &built.roster, now).await?;
+        let built = Arc::new(built);
         // Until the new numbers are in force: feeds may be joined otherwise.
         let _no_visits = self.gate.write().await;
         let committed = {
-            let (store, live, old, new) =
-                (Arc::clone(&self.store), Arc::clone(&self.live), Arc::clone(&self.roster), Arc::clone(&roster));
+            let (store, live) = (Arc::clone(&self.store), Arc::clone(&self.live));
+            let old = (self.found.clone(), Arc::clone(&self.built));
+            let new = (found.clone(), Arc::clone(&built));
+            let roles = self.roles.clone();
             let saved = changed_contents(&self.found.good, &found.good);
-            blocking(move || commit(&store, &live, &old, &new, saved, now)).await?
+            blocking(move || commit(&store, &live, &old, &new, &roles, saved, now)).await?
         };
+        let roster = &built.roster;
         info!(lists = roster.lists.len(), voices = roster.voices.len(), feeds = committed.ids.len(), "lists read");
         self.live.update(committed.feeds.into_iter().map(|feed| (feed, true)));
-        self.live.set_roster(Arc::clone(&roster), committed.ids, committed.old_paths);
-        (self.found, self.roster, self.was_read) = (found, roster, true);
+        self.live.set_roster(Arc::clone(roster), committed.ids, committed.old_paths);
+        self.remote.wanted.send_if_modified(|wanted| {
+            let is_new = *wanted != built.wanted;
+            wanted.clone_from(&built.wanted);
+            is_new
+        });
+        (self.found, self.built, self.was_read) = (found, built, true);
         Ok(Some(committed.edited))
     }
 
@@ -140,8 +167,14 @@ impl Lists {
 }
 
 /// Reads every list; `None` where nothing differs from what is in force.
-fn read(directory: &Path, roles: &BTreeMap<String, Role>, old: &Found, was_read: bool) -> Option<(Found, Roster)> {
-    let mut found = Found::default();
+fn read(
+    directory: &Path,
+    roles: &BTreeMap<String, Role>,
+    old: &Found,
+    was_read: bool,
+    remotes: Arc<Remotes>,
+) -> Option<(Found, Built)> {
+    let mut found = Found { remotes, ..Found::default() };
     match lists::read(directory) {
         Ok(files) => {
             for ListFile { name, content, .. } in files {
@@ -168,27 +201,55 @@ fn read(directory: &Path, roles: &BTreeMap<String, Role>, old: &Found, was_read:
     if was_read && found == *old {
         return None;
     }
-    let roster = build(&found.good, &found.faults, roles);
-    Some((found, roster))
+    let built = build(&found, roles, None);
+    Some((found, built))
 }
 
 fn check(bytes: Vec<u8>) -> Result<Vec<u8>, String> {
     opml::parse(&bytes).map(|_| bytes).map_err(|fault| fault.to_string())
 }
 
-fn build(
-    good: &BTreeMap<String, Vec<u8>>,
-    faults: &BTreeMap<String, String>,
-    roles: &BTreeMap<String, Role>,
-) -> Roster {
-    let names: BTreeSet<&String> = good.keys().chain(faults.keys()).collect();
-    let inputs = names.into_iter().map(|name| ListInput {
-        name: name.clone(),
-        role: roles.get(name).copied().unwrap_or_else(|| Role::of_name(name)),
-        opml: good.get(name).and_then(|bytes| opml::parse(bytes).ok()).unwrap_or_default(),
-        fault: faults.get(name).cloned(),
+/// The roster of what was found; with `only` for each list the remote lists that may stand in it.
+fn build(found: &Found, roles: &BTreeMap<String, Role>, only: Option<&BTreeMap<String, BTreeSet<FeedUrl>>>) -> Built {
+    let names: BTreeSet<&String> = found.good.keys().chain(found.faults.keys()).collect();
+    let nothing = BTreeSet::new();
+    let mut including = Including::new(&found.remotes);
+    let mut present = BTreeMap::new();
+    let inputs = names.into_iter().map(|name| {
+        let mut opml = found.good.get(name).and_then(|bytes| opml::parse(bytes).ok()).unwrap_or_default();
+        let only = only.map(|only| only.get(name).unwrap_or(&nothing));
+        let Included { present: here, fault } = including.include(&mut opml, only);
+        present.insert(name.clone(), here);
+        ListInput {
+            name: name.clone(),
+            role: roles.get(name).copied().unwrap_or_else(|| Role::of_name(name)),
+            opml,
+            fault: found.faults.get(name).cloned().or(fault),
+        }
     });
-    Roster::build(inputs.collect())
+    let roster = Roster::build(inputs.collect());
+    Built { roster: Arc::new(roster), present, wanted: including.wanted() }
+}
+
+/// Both rosters without remote lists that stand in only one of them: the first reading of a remote list is a baseline,
+/// and who comes or goes with the whole of it has neither joined nor left. `None` where they may be compared as they are.
+fn comparable(
+    (old_found, old): &(Found, Arc<Built>),
+    (new_found, new): &(Found, Arc<Built>),
+    roles: &BTreeMap<String, Role>,
+) -> Option<(Arc<Roster>, Arc<Roster>)> {
+    let both = |name: &String, here: &BTreeSet<FeedUrl>| {
+        let there = new.present.get(name)?;
+        Some((name.clone(), here.intersection(there).cloned().collect::<BTreeSet<_>>()))
+    };
+    let shared: BTreeMap<_, _> = old.present.iter().filter_map(|(name, here)| both(name, here)).collect();
+    let is_same = shared
+        .iter()
+        .all(|(name, shared)| old.present.get(name) == Some(shared) && new.present.get(name) == Some(shared));
+    if is_same {
+        return None;
+    }
+    Some((build(old_found, roles, Some(&shared)).roster, build(new_found, roles, Some(&shared)).roster))
 }
 
 /// The lists whose last good content is another now: new bytes, or none where the file is gone.
@@ -218,15 +279,21 @@ struct Committed {
 fn commit(
     store: &Store,
     live: &Live,
-    old: &Roster,
-    new: &Roster,
+    old: &(Found, Arc<Built>),
+    new: &(Found, Arc<Built>),
+    roles: &BTreeMap<String, Role>,
     contents: Vec<(String, Option<Vec<u8>>)>,
     now: Timestamp,
 ) -> Result<Committed, StoreError> {
     let recent = store.events(now.minus(diff::DESIRED_LATELY))?;
-    let diff::Diff { add: mut happened, cancel: mut cancelled } = diff::events(old, new, &recent, now);
-    // What happens in a list happens with its content: a change of roles alone is none.
-    let changed: HashSet<&str> = contents.iter().map(|(name, _)| name.as_str()).collect();
+    let comparable = comparable(old, new, roles);
+    let (old, new) = (&*old.1.roster, &*new.1.roster);
+    let (before, after) = comparable.as_ref().map_or((old, new), |(before, after)| (&**before, &**after));
+    let diff::Diff { add: mut happened, cancel: mut cancelled } = diff::events(before, after, &recent, now);
+    // What happens in a list happens with what it says: a change of roles alone is none.
+    let is_changed = |name: &str| outlines_of(before, name) != outlines_of(after, name);
+    let names = before.lists.iter().chain(&after.lists).map(|list| list.name.as_str());
+    let changed: HashSet<&str> = names.filter(|name| is_changed(name)).collect();
     happened.retain(|event| changed.contains(event.list.as_str()));
     cancelled.retain(|event| changed.contains(event.list.as_str()));
     let news = ListNews { happened, cancelled };
@@ -239,6 +306,11 @@ fn commit(
     let feeds = bound.into_iter().filter(|feed| live.feed(feed.id).is_none_or(|known| *known != *feed)).collect();
     let old_paths = store.paths()?.into_iter().collect();
     Ok(Committed { ids, feeds, edited, old_paths })
+}
+
+/// What a list says; `None` where there is none of this name.
+fn outlines_of<'a>(roster: &'a Roster, name: &str) -> Option<&'a [Outline]> {
+    roster.lists.iter().find(|list| list.name == name).map(|list| list.outlines.as_slice())
 }
 
 /// Paths at which a voice stood in the old roster and nothing stands in the new one, with a feed of that voice.
@@ -259,6 +331,7 @@ fn lost_paths(old: &Roster, new: &Roster) -> Vec<(String, FeedUrl)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lists::include::Remote;
 
     #[test]
     fn what_cannot_be_read_keeps_its_last_good_content() {
@@ -267,12 +340,13 @@ mod tests {
         let good = b"<opml><body><outline text='a'/></body></opml>";
         let roles = BTreeMap::new();
         write("x.opml", good);
-        let (first, _) = read(home.path(), &roles, &Found::default(), false).expect("it is new");
+        let (first, _) = read(home.path(), &roles, &Found::default(), false, Arc::default()).expect("it is new");
         assert_eq!((first.good["x"].as_slice(), first.faults.len()), (&good[..], 0));
-        assert!(read(home.path(), &roles, &first, true).is_none(), "nothing changed");
+        assert!(read(home.path(), &roles, &first, true, Arc::default()).is_none(), "nothing changed");
         for bad in [&b""[..], &good[..20]] {
             write("x.opml", bad);
-            let (second, roster) = read(home.path(), &roles, &first, true).expect("it changed");
+            let (second, Built { roster, .. }) =
+                read(home.path(), &roles, &first, true, Arc::default()).expect("it changed");
             assert_eq!((&second.good, second.faults.len()), (&first.good, 1));
             assert_eq!((roster.lists.len(), roster.lists[0].fault.is_some()), (1, true));
         }
@@ -283,13 +357,46 @@ mod tests {
         let home = tempfile::tempdir().expect("there is room");
         let gone = home.path().join("gone");
         let roles = BTreeMap::new();
-        let (found, roster) = read(&gone, &roles, &Found::default(), false).expect("it is new");
+        let (found, Built { roster, .. }) =
+            read(&gone, &roles, &Found::default(), false, Arc::default()).expect("it is new");
         assert!(found.directory_fault.is_some() && found.faults.is_empty() && roster.lists.is_empty());
-        assert!(read(&gone, &roles, &found, true).is_none(), "it is said once");
+        assert!(read(&gone, &roles, &found, true, Arc::default()).is_none(), "it is said once");
         // The lists that are known stand, each with the fault.
         let known = Found { good: BTreeMap::from([("x".to_owned(), b"<opml/>".to_vec())]), ..Found::default() };
-        let (found, roster) = read(&gone, &roles, &known, true).expect("it changed");
+        let (found, Built { roster, .. }) = read(&gone, &roles, &known, true, Arc::default()).expect("it changed");
         assert_eq!(found.good, known.good);
         assert_eq!((roster.lists.len(), roster.lists[0].fault.clone()), (1, found.directory_fault));
+    }
+
+    #[test]
+    fn the_first_copy_of_a_remote_list_is_a_baseline_and_its_edits_are_events() {
+        let home = tempfile::tempdir().expect("there is room");
+        let store = Store::open(home.path(), 1 << 20).expect("it is new");
+        let live = Live::default();
+        let now = Timestamp::from_seconds(1_795_379_832);
+        let roles = BTreeMap::new();
+        let url = FeedUrl::parse("http://far.example/roll.opml").expect("it is one");
+        let local = b"<opml><outline type='include' text='R' url='http://far.example/roll.opml'/></opml>".to_vec();
+        let with = |copy: Option<&str>| {
+            let copy = copy.map(|names| {
+                let one = |name: &str| format!("<outline text='{name}' xmlUrl='http://{name}.example/'/>");
+                let outlines: Vec<String> = names.split(' ').map(one).collect();
+                format!("<opml>{}</opml>", outlines.concat()).into_bytes().into()
+            });
+            let remotes = Arc::new(Remotes::from([(url.clone(), Remote { copy, fault: None })]));
+            let good = BTreeMap::from([("followers".to_owned(), local.clone())]);
+            let found = Found { good, remotes, ..Found::default() };
+            let built = Arc::new(build(&found, &roles, None));
+            (found, built)
+        };
+        let happened = |old: Option<&str>, new: Option<&str>, at: Timestamp| {
+            commit(&store, &live, &with(old), &with(new), &roles, Vec::new(), at).expect("the disk is there");
+            let events = store.events(at).expect("they can be read");
+            events.into_iter().map(|event| format!("{:?} {}", event.kind, event.voice)).collect::<Vec<_>>()
+        };
+        let day = |n: u64| now.plus(std::time::Duration::from_hours(48 * n));
+        assert_eq!(happened(None, Some("a b"), day(0)), [""; 0], "the first copy");
+        assert_eq!(happened(Some("a b"), Some("b c"), day(1)), ["Left a", "Joined c"]);
+        assert_eq!(happened(Some("b c"), None, day(2)), [""; 0], "all of it went");
     }
 }

@@ -16,6 +16,7 @@ pub(super) use pushed::{Note, TakenIn};
 
 use super::moves::Moves;
 use super::poll::Gate;
+use super::seek::{Found, Page, seek};
 use super::writer::Commits;
 use super::{blocking, chance, moment, now};
 use crate::config::Config;
@@ -29,9 +30,12 @@ use crate::http::App;
 use crate::listen::health::news::{self, Address};
 use crate::listen::live::Bound;
 use crate::model::{
-    Came, Change, Document, Feed, FeedId, FeedState, Fetch, HealthEvent, IdentityRule, Timestamp, Validators,
+    Came, Change, Document, Feed, FeedId, FeedState, FeedUrl, Fetch, HealthEvent, IdentityRule, Timestamp, Validators,
 };
 use crate::store::{FeedUpdate, Store, StoreError};
+
+/// The usual places are looked at in one of so many polls that meet a page without a feed, the first one included.
+const POLLS_PER_GUESS: u32 = 8;
 
 /// What visits share.
 #[derive(Debug)]
@@ -57,6 +61,7 @@ pub(super) struct Visitor {
 struct Manner {
     client: Client,
     limits: Limits,
+    gap: Duration,
 }
 
 /// What a visit leaves for the queue.
@@ -85,6 +90,8 @@ struct Taken {
     outcome: Outcome,
     validators: Option<Validators>,
     document: Option<Read>,
+    /// The feed of the page that was answered: it is asked there from now on.
+    found: Option<FeedUrl>,
     /// Whether the transport ended before the body did.
     is_cut: bool,
 }
@@ -99,7 +106,7 @@ struct Read {
 
 impl Taken {
     fn only(outcome: Outcome) -> Self {
-        Self { outcome, validators: None, document: None, is_cut: false }
+        Self { outcome, validators: None, document: None, found: None, is_cut: false }
     }
 }
 
@@ -160,7 +167,7 @@ impl Visitor {
         let _turn = self.turn(id).await;
         // A push may have come while the feed was asked.
         let feed = self.app.live.feed(id).unwrap_or(feed);
-        let taken = self.take(&feed, asked).await;
+        let taken = self.take(&feed, asked, &manner).await;
         self.app.metrics.fetched(kind.unwrap_or_else(|| word_for(&taken.outcome)), took);
         let is_good = matches!(taken.outcome, Outcome::Fetched { .. } | Outcome::Unchanged { .. });
         let is_kept = self.keep(&feed, taken, &manner.limits).await;
@@ -173,7 +180,7 @@ impl Visitor {
     }
 
     /// What an answer means.
-    async fn take(&self, feed: &Feed, asked: Result<Answer, Failure>) -> Taken {
+    async fn take(&self, feed: &Feed, asked: Result<Answer, Failure>, manner: &Manner) -> Taken {
         let answer = match asked {
             Ok(answer) => answer,
             Err(failure) => return Taken::only(Outcome::Failed { why: failure.to_string() }),
@@ -184,14 +191,15 @@ impl Visitor {
                 outcome: Outcome::Unchanged { answer: answered, newest: feed.newest },
                 validators: Some(answer.validators),
                 document: None,
+                found: None,
                 is_cut: false,
             },
-            200 | 203 => self.read(feed, answer, answered).await,
+            200 | 203 => self.read(feed, answer, answered, manner).await,
             _ => Taken::only(Outcome::Refused { answer: answered }),
         }
     }
 
-    async fn read(&self, feed: &Feed, answer: Answer, answered: Answered) -> Taken {
+    async fn read(&self, feed: &Feed, answer: Answer, answered: Answered, manner: &Manner) -> Taken {
         let old_hash = feed.body_hash;
         let newest = feed.newest;
         let base = answer.base();
@@ -209,27 +217,11 @@ impl Visitor {
                 outcome: Outcome::Unchanged { answer: answered, newest },
                 validators: Some(answer.validators),
                 document: None,
+                found: None,
                 is_cut: false,
             },
-            Some(Ok((mut document, body_hash))) => {
-                // Links in headers are the server's word, and come before the document's own (WebSub, section 4).
-                if !answer.hubs.is_empty() {
-                    document.about.hubs = answer.hubs;
-                    document.about.self_link = answer.self_link.or(document.about.self_link);
-                }
-                let whole = !answer.cut_off;
-                if !whole {
-                    let entries = document.items.len();
-                    warn!(feed.url = %feed.url, entries, "the answer broke off; what was complete is kept, and it is asked for again soon");
-                }
-                Taken {
-                    outcome: Outcome::Fetched { answer: answered, pace: document.pace.clone(), dates: Vec::new() },
-                    // A body that broke off must come again in full.
-                    validators: Some(if whole { answer.validators } else { Validators::default() }),
-                    document: Some(Read { document, bytes: answer.body.len(), body_hash: whole.then_some(body_hash) }),
-                    is_cut: !whole,
-                }
-            }
+            Some(Ok((document, body_hash))) => took(feed, answer, document, body_hash),
+            Some(Err(NotAFeed::Html)) => self.look_at_page(feed, answer, answered, manner).await,
             Some(Err(fault)) => {
                 let parser_fault = matches!(fault, NotAFeed::ParserFault(_));
                 Taken::only(Outcome::Unusable { answer: answered, why: fault.to_string(), parser_fault })
@@ -237,14 +229,36 @@ impl Visitor {
         }
     }
 
+    /// A page was answered instead of a feed: the feed that belongs to it is taken instead.
+    async fn look_at_page(&self, feed: &Feed, page: Answer, answered: Answered, manner: &Manner) -> Taken {
+        let body = page.body.to_vec();
+        let page = Page { body, content_type: page.content_type.clone(), url: page.base() };
+        // What a page names may change any day; what stands at usual places seldom does.
+        let may_guess = feed.schedule.failures.is_multiple_of(POLLS_PER_GUESS);
+        let looking = seek(&manner.client, page, may_guess, manner.gap);
+        let found = tokio::select! {
+            () = self.stop.cancelled() => None,
+            found = looking => found,
+        };
+        let Some(Found { url, is_named, answer, document }) = found else {
+            let why = "it is an HTML page, and no feed of it was found".to_owned();
+            return Taken::only(Outcome::Unusable { answer: answered, why, parser_fault: false });
+        };
+        let how = if is_named { "the page names its feed" } else { "the page's feed is at a usual place" };
+        info!(feed.url = %feed.url, found = %url, "{how}; it is asked there from now on, and the list is left alone");
+        let body_hash = hash(&answer.body);
+        Taken { found: Some(url), ..took(feed, answer, document, body_hash) }
+    }
+
     /// Commits what came of a visit, and puts it before the readers. Returns whether that was possible.
     async fn keep(&self, old: &Arc<Feed>, taken: Taken, limits: &Limits) -> bool {
         let (store, before) = (Arc::clone(&self.app.store), Arc::clone(old));
         let (bound, is_pushed) = (self.app.live.bound(), self.is_pushed(old.id));
         let under = Circumstances { bound, limits: *limits, is_pushed, jitter: chance(), now: now() };
+        let is_found = taken.found.is_some();
         match self.work(move || apply(&store, &before, taken, &under)).await {
             Ok(applied) => {
-                report(old, &applied.feed, applied.added);
+                report(old, &applied.feed, applied.added, is_found);
                 self.put(old, applied).await
             }
             Err(fault) => {
@@ -296,6 +310,29 @@ impl Visitor {
     }
 }
 
+/// A document that was answered.
+fn took(feed: &Feed, answer: Answer, mut document: Document, body_hash: [u8; 32]) -> Taken {
+    let answered = answer.answered();
+    // Links in headers are the server's word, and come before the document's own (WebSub, section 4).
+    if !answer.hubs.is_empty() {
+        document.about.hubs = answer.hubs;
+        document.about.self_link = answer.self_link.or(document.about.self_link);
+    }
+    let whole = !answer.cut_off;
+    if !whole {
+        let entries = document.items.len();
+        warn!(feed.url = %feed.url, entries, "the answer broke off; what was complete is kept, and it is asked for again soon");
+    }
+    Taken {
+        outcome: Outcome::Fetched { answer: answered, pace: document.pace.clone(), dates: Vec::new() },
+        // A body that broke off must come again in full.
+        validators: Some(if whole { answer.validators } else { Validators::default() }),
+        document: Some(Read { document, bytes: answer.body.len(), body_hash: whole.then_some(body_hash) }),
+        found: None,
+        is_cut: !whole,
+    }
+}
+
 impl Manner {
     fn of(config: &Config) -> anyhow::Result<Self> {
         let fetch = &config.fetch;
@@ -305,7 +342,7 @@ impl Manner {
             max_interval: fetch.max_interval,
             max_backoff: fetch.max_backoff,
         };
-        Ok(Self { client, limits })
+        Ok(Self { client, limits, gap: fetch.per_host_gap })
     }
 }
 
@@ -400,17 +437,17 @@ struct Circumstances {
 /// The feed's next state.
 fn apply(store: &Store, old: &Feed, taken: Taken, under: &Circumstances) -> Result<Applied, StoreError> {
     let &Circumstances { ref bound, ref limits, is_pushed, jitter, now } = under;
-    let Taken { mut outcome, validators, document, is_cut } = taken;
+    let Taken { mut outcome, validators, document, found, is_cut } = taken;
     let mut feed = old.clone();
     let mut changes = Vec::new();
     let mut added = 0;
     let mut address = Address::Kept;
     if let Some(Read { document, bytes, body_hash }) = document {
-        let mut found = old.clone();
+        let mut reached = old.clone();
         if let Outcome::Fetched { answer: Answered { moved: Some(moved), .. }, .. } = &outcome {
-            found.moved_to = Some(moved.to.clone());
+            reached.moved_to = Some(moved.to.clone());
         }
-        let merged = merge(store, &found, &document, bytes, now)?;
+        let merged = merge(store, &reached, &document, bytes, now)?;
         if let Outcome::Fetched { dates, .. } = &mut outcome {
             *dates = merged.dates;
         }
@@ -431,9 +468,13 @@ fn apply(store: &Store, old: &Feed, taken: Taken, under: &Circumstances) -> Resu
         feed.schedule.next_poll = feed.schedule.next_poll.min(now.plus(limits.min_interval));
         feed.schedule.last_error = Some("the answer broke off; its complete entries are kept".to_owned());
     }
-    if let Some(adopted) = next.adopted {
+    let is_found = found.is_some() && next.adopted.is_none();
+    if let Some(adopted) = next.adopted.or(found) {
         feed.moved_to = (adopted != feed.url).then_some(adopted);
-        address = Address::Moved;
+        address = if is_found { Address::Found } else { Address::Moved };
+    } else if feed.moved_to.is_some() && is_gone_for_good(&outcome) {
+        // The page, or the old address, may know where it is now.
+        feed.moved_to = None;
     }
     if let Some(fetch) = remembered(&outcome, added, now) {
         feed.recent = old.recent.with(fetch);
@@ -476,13 +517,20 @@ fn is_as_asked(old: &Feed, current: &Feed) -> bool {
         && old.body_hash == current.body_hash
 }
 
+/// Whether the very address that was asked said that there is nothing (any more).
+fn is_gone_for_good(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Refused { answer } if matches!(answer.status, 404 | 410) && !answer.redirected)
+}
+
 /// One line for what changed in a feed's state, a quiet one for every other visit.
-fn report(old: &Feed, new: &Feed, added: u32) {
+fn report(old: &Feed, new: &Feed, added: u32, is_found: bool) {
     let schedule = &new.schedule;
     let next = schedule.next_poll;
     let status = schedule.last_status;
     let is_failing = matches!(schedule.state, FeedState::Backoff | FeedState::Held | FeedState::Quarantined);
-    if new.moved_to != old.moved_to {
+    if new.moved_to != old.moved_to && new.moved_to.is_none() {
+        info!(feed.url = %new.url, "what was found is gone; the address in the list is asked again");
+    } else if new.moved_to != old.moved_to && !is_found {
         info!(feed.url = %new.url, to = %new.address(), "feed moved; the list is left alone");
     }
     if schedule.state == FeedState::Gone {

@@ -87,9 +87,9 @@ pub fn feeds_in(html: &str, base: &Url) -> Vec<Candidate> {
     found
 }
 
-/// Where feeds usually are: to be tried when a page names none, one by one, until one is a feed.
+/// Where feeds usually are, the most usual first: to be tried when a page names none, one by one, until one is a feed.
 pub fn well_known(base: &Url) -> Vec<Url> {
-    let below = ["feed", "feed/", "rss", "rss.xml", "atom.xml", "feed.xml", "index.xml", "feed.json", "?feed=rss2"];
+    let below = ["feed", "rss.xml", "atom.xml", "index.xml", "feed.xml", "feed.json", "rss"];
     let mut found = Vec::new();
     let mut folder = base.clone();
     folder.set_query(None);
@@ -100,8 +100,8 @@ pub fn well_known(base: &Url) -> Vec<Url> {
     {
         segments.push("");
     }
-    for folder in std::iter::once(folder).chain(root) {
-        for path in below {
+    for path in below {
+        for folder in std::iter::once(&folder).chain(&root) {
             if let Ok(url) = folder.join(path)
                 && !found.contains(&url)
             {

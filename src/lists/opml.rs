@@ -6,6 +6,7 @@
 
 mod charset;
 mod markup;
+pub(super) mod spots;
 
 use std::borrow::Cow;
 use std::collections::HashSet;

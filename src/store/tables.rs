@@ -19,6 +19,7 @@
 //! | `health` | at i64, feed u32, number u32 | health record | what happened to feeds and lists themselves |
 //! | `paths` | path | address | paths that voices once had, and a feed of that voice |
 //! | `hubs` | token of the callback | hub record | what is agreed with WebSub hubs; made when first written |
+//! | `copies` | address | copy record | the last good copies of remote lists |
 //!
 //! `health` is made with the first event: files that are older than it lack it.
 //! A purged entry has no row in `entries` and `links` any more, and keeps the one in `known`.
@@ -45,6 +46,7 @@ pub(super) const EVENTS: TableDefinition<&[u8; 12], &[u8]> = TableDefinition::ne
 pub(super) const HEALTH: TableDefinition<&HealthBytes, &[u8]> = TableDefinition::new("health");
 pub(super) const PATHS: TableDefinition<&str, &str> = TableDefinition::new("paths");
 pub(super) const HUBS: TableDefinition<&str, &[u8]> = TableDefinition::new("hubs");
+pub(super) const COPIES: TableDefinition<&str, &[u8]> = TableDefinition::new("copies");
 
 /// The name of the format's version in `meta`.
 pub(super) const META_FORMAT: &str = "format";
@@ -64,6 +66,7 @@ pub(super) fn create_all(transaction: &redb::WriteTransaction) -> Result<(), Fau
     transaction.open_table(LISTS)?;
     transaction.open_table(EVENTS)?;
     transaction.open_table(PATHS)?;
+    transaction.open_table(COPIES)?;
     Ok(())
 }
 

@@ -2,9 +2,11 @@
 
 use std::fs;
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
 use std::process::Output;
 
 use crate::harness::{Home, opml, outline, until};
+use crate::origin::{Origin, answer};
 
 /// One line on standard error; its text.
 fn one_line(output: &Output) -> String {
@@ -164,5 +166,69 @@ fn sigterm_ends_it_and_sighup_reads_the_configuration_again() {
     until("the bad configuration was refused", || daemon.log().contains("roles.friends").then_some(()));
     assert_eq!(role().as_deref(), Some("followers"), "the one in force stays");
     assert_eq!(daemon.get("/livez").status, 200);
+    daemon.stop();
+}
+
+#[test]
+fn add_finds_the_feed_and_keeps_the_rest_of_the_list() {
+    let origin = Origin::serve(|request| match request.path.as_str() {
+        "/" => answer(
+            200,
+            "Content-Type: text/html\r\n",
+            "<!doctype html><html><link rel=alternate type=application/rss+xml href=/feed></html>",
+        ),
+        "/feed" => answer(
+            200,
+            "",
+            "<rss version='2.0'><channel><title>Ann &amp; Co</title><link>http://ann.example/</link>\
+             <item><title>Hi</title></item></channel></rss>",
+        ),
+        _ => answer(404, "", ""),
+    });
+    let home = Home::new().allowing(&[origin.address]);
+    let page = origin.url("/");
+    let feed = origin.url("/feed");
+    let daemon = home.start();
+
+    // A list that is missing is made.
+    let output = home.run(&["add", &page]);
+    assert_eq!(code(&output), 0, "{output:?}");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(said.lines().count(), 1);
+    assert!(said.contains("Ann & Co") && said.contains(&feed) && said.contains("desired.opml"), "{said}");
+    let added = format!(
+        "<outline type=\"rss\" text=\"Ann &amp; Co\" title=\"Ann &amp; Co\" xmlUrl=\"{feed}\" htmlUrl=\"http://ann.example/\"/>"
+    );
+    assert!(fs::read_to_string(home.list("desired")).unwrap().contains(&added));
+    until("the daemon has noticed", || (daemon.items("/listen.json").len() == 1).then_some(()));
+
+    // Known already; not to be had; no place for it: nothing is written.
+    let before = fs::read(home.list("desired")).unwrap();
+    for (arguments, exit, reason) in [
+        (vec!["add", &page], 1, "already"),
+        (vec!["add", &feed, "--folder", "F"], 1, "already"),
+        (vec!["add", "http://127.0.0.1:1/"], 1, "allow_addresses"),
+        (vec!["add", &page, "--list", "../x"], 2, "--list"),
+        (vec!["add", &page, "--folder", " "], 2, "--folder"),
+    ] {
+        let output = home.run(&arguments);
+        assert_eq!(code(&output), exit, "{arguments:?}");
+        assert!(one_line(&output).contains(reason), "{output:?}");
+        assert_eq!(fs::read(home.list("desired")).unwrap(), before);
+    }
+
+    // Through a link, whose target is replaced with its mode; into a folder.
+    let real = home.path("real.txt");
+    let old = opml("    <outline text=\"F\">\n      <outline text=\"x\"/>\n    </outline>\n");
+    fs::write(&real, &old).unwrap();
+    fs::set_permissions(&real, fs::Permissions::from_mode(0o640)).unwrap();
+    std::os::unix::fs::symlink(&real, home.list("followers")).unwrap();
+    let output = home.run(&["add", &feed, "--list", "followers", "--folder", "F"]);
+    assert_eq!(code(&output), 0, "{output:?}");
+    assert!(home.list("followers").is_symlink());
+    let expected = old.replace("<outline text=\"x\"/>", &format!("<outline text=\"x\"/>\n      {added}"));
+    assert_eq!(fs::read_to_string(&real).unwrap(), expected);
+    assert_eq!(fs::metadata(&real).unwrap().permissions().mode() & 0o777, 0o640);
+    until("it stands in the folder", || (daemon.get("/followers/f/ann-co.json").status == 200).then_some(()));
     daemon.stop();
 }

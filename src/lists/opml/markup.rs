@@ -50,13 +50,15 @@ pub(super) struct Tag<'a> {
 pub(super) struct Scanner<'a> {
     text: &'a str,
     at: usize,
+    /// Where the token that was read last starts, in bytes.
+    start: usize,
     /// The entities of the first document type with an internal subset; `None` before it.
     own: Option<OwnEntities>,
 }
 
 impl<'a> Scanner<'a> {
     pub(super) fn new(text: &'a str) -> Self {
-        Self { text, at: 0, own: None }
+        Self { text, at: 0, start: 0, own: None }
     }
 
     /// Text with its references resolved. What is none stays as it is, since a bare `&` is the commonest mistake in
@@ -86,9 +88,15 @@ impl<'a> Scanner<'a> {
         self.at
     }
 
+    /// Where the last token started, in bytes: behind what was passed over before it.
+    pub(super) fn start(&self) -> usize {
+        self.start
+    }
+
     /// The next token; `None` at the end of the text. Comments, instructions and document types are passed over.
     pub(super) fn next(&mut self) -> Option<Token<'a>> {
         loop {
+            self.start = self.at;
             let rest = self.rest();
             let second = rest.as_bytes().get(1).copied();
             if rest.is_empty() {

@@ -32,6 +32,9 @@ fn list_slug(name: &str) -> String {
     if RESERVED.contains(&slug.as_str()) { format!("list-{slug}") } else { slug }
 }
 
+/// What lists say of outlines that are feeds.
+const FEED_TYPES: [&str; 3] = ["rss", "atom", "feed"];
+
 /// What a folder without a name is called in front of people.
 const UNNAMED: &str = "Unnamed";
 
@@ -205,9 +208,9 @@ impl Building {
     fn warn_of_address(&mut self, list: ListIndex, outline: &Outline, feed: Option<Result<FeedUrl, UrlFault>>) {
         let is_meant_as_feed = outline
             .attribute("type")
-            .is_some_and(|kind| ["rss", "atom", "feed"].iter().any(|known| known.eq_ignore_ascii_case(kind)));
+            .is_some_and(|kind| FEED_TYPES.iter().any(|known| known.eq_ignore_ascii_case(kind)));
         if feed.is_none() && is_meant_as_feed && outline.children.is_empty() {
-            let reason = "the outline says that it is a feed and has no xmlUrl".to_owned();
+            let reason = "the outline says that it is a feed and has neither xmlUrl nor a usable htmlUrl".to_owned();
             self.roster.lists[list].warnings.push(Warning { line: outline.line, reason });
         }
         if let Some(Err(fault)) = feed {
@@ -267,9 +270,18 @@ fn feeds_below(outline: &Outline) -> impl Iterator<Item = FeedUrl> {
     below(outline).filter_map(|outline| feed(outline)?.ok())
 }
 
-/// The feed that an outline names, or why its address is none.
+/// The feed that an outline names, or why its address is none. An outline that names only its home page, and nothing
+/// below it, is a subscription to the feed of that page.
 fn feed(outline: &Outline) -> Option<Result<FeedUrl, UrlFault>> {
-    outline.attribute("xmlUrl").map(FeedUrl::parse)
+    if let Some(address) = outline.attribute("xmlUrl") {
+        return Some(FeedUrl::parse(address));
+    }
+    let is_other = outline.attribute("url").is_some()
+        || outline.attribute("type").is_some_and(|kind| !FEED_TYPES.iter().any(|feed| feed.eq_ignore_ascii_case(kind)));
+    if is_other || !outline.children.is_empty() {
+        return None;
+    }
+    FeedUrl::parse(outline.attribute("htmlUrl")?).ok().map(Ok)
 }
 
 /// What an outline calls itself, without credentials: some exporters call a feed by its address. Paths are made of it,
