@@ -15,7 +15,8 @@ use super::{blocking, chance, moment, now};
 use crate::config::Config;
 use crate::feeds::address::Guard;
 use crate::feeds::clean::Cleaner;
-use crate::feeds::fetch::{self, ACCEPT_FEED, Answer, Client, Failure};
+use crate::feeds::fetch::{self, ACCEPT_FEED, Answer, Client, Failure, Turns};
+use crate::feeds::host::outage::Fault;
 use crate::feeds::identity::{Reconciled, reconcile};
 use crate::feeds::parse::{self, NotAFeed};
 use crate::feeds::schedule::{self, Answered, Limits, Outcome};
@@ -24,9 +25,9 @@ use crate::model::{Change, Document, Feed, FeedId, FeedState, Timestamp, Validat
 use crate::store::{FeedUpdate, Store, StoreError};
 
 /// What visits share.
-#[derive(Debug)]
 pub(super) struct Visitor {
     app: Arc<App>,
+    turns: Box<Turns>,
     manner: RwLock<Arc<Manner>>,
     commits: Commits,
     gate: Gate,
@@ -50,6 +51,29 @@ pub(super) struct Visit {
     pub(super) pause: Option<Pause>,
     /// How long the request took.
     pub(super) took: Option<Duration>,
+    /// What it says about our own network.
+    pub(super) reach: Reach,
+    /// Whether it was sent on to a host that may not be asked now: the feed has its turn later.
+    pub(super) had_no_turn: bool,
+}
+
+/// What a visit says about our own network.
+#[derive(Debug, Default)]
+pub(super) enum Reach {
+    /// Nothing.
+    #[default]
+    Unknown,
+    /// Somebody was reached.
+    Reached,
+    /// Nobody was, and whose fault that is remains to be seen: nothing is stored before.
+    Unreached(Unreached),
+}
+
+/// A visit that reached nobody.
+#[derive(Clone, Debug)]
+pub(super) struct Unreached {
+    failure: Failure,
+    took: Duration,
 }
 
 /// A host asked to be spared.
@@ -88,11 +112,12 @@ impl Visitor {
         app: Arc<App>,
         commits: Commits,
         gate: Gate,
+        turns: Box<Turns>,
         stop: CancellationToken,
     ) -> anyhow::Result<Self> {
         let manner = RwLock::new(Arc::new(Manner::of(config)?));
         let processors = Semaphore::new(std::thread::available_parallelism().map_or(1, usize::from));
-        Ok(Self { app, manner, commits, gate, processors, stop })
+        Ok(Self { app, turns, manner, commits, gate, processors, stop })
     }
 
     pub(super) fn configure(&self, config: &Config) -> anyhow::Result<()> {
@@ -114,17 +139,40 @@ impl Visitor {
         let Some(feed) = self.app.live.feed(id) else { return Visit::default() };
         let manner = self.manner();
         let started = moment();
-        let asking = manner.client.get(feed.address(), &feed.validators, ACCEPT_FEED, now());
+        let asking =
+            manner.client.get_in_turn(feed.address(), &feed.validators, ACCEPT_FEED, now(), self.turns.as_ref());
         let asked = tokio::select! {
             () = self.stop.cancelled() => return Visit::default(),
             asked = asking => asked,
         };
         let took = started.elapsed();
+        let reach = match reach_of(&asked, took) {
+            reach @ Reach::Unreached(_) => return Visit { reach, ..Visit::default() },
+            reach => reach,
+        };
+        if let Err(Failure::NoTurn(host)) = &asked {
+            debug!(feed.url = %feed.url, host, "redirected to a host that may not be asked now; next try later");
+            return Visit { reach, had_no_turn: true, ..Visit::default() };
+        }
         let pause = asked.as_ref().ok().and_then(|answer| pause_for(&feed, answer));
         let kind = asked.as_ref().err().map(Failure::kind);
         let taken = self.take(&feed, asked).await;
         self.app.metrics.fetched(kind.unwrap_or_else(|| word_for(&taken.outcome)), took);
-        Visit { is_kept: self.keep(&feed, taken, &manner.limits).await, pause, took: Some(took) }
+        let is_kept = self.keep(&feed, taken, &manner.limits).await;
+        Visit { is_kept, pause, took: Some(took), reach, had_no_turn: false }
+    }
+
+    /// Stores what came of a visit that reached nobody, now that it is known whose fault that was.
+    pub(super) async fn conclude(&self, id: FeedId, unreached: Unreached, fault: Fault) -> Visit {
+        let Some(feed) = self.app.live.feed(id) else { return Visit::default() };
+        let Unreached { failure, took } = unreached;
+        let (word, outcome) = match fault {
+            Fault::Theirs => (failure.kind(), Outcome::Failed { why: failure.to_string() }),
+            Fault::Ours => (word_for(&Outcome::Offline), Outcome::Offline),
+        };
+        self.app.metrics.fetched(word, took);
+        let is_kept = self.keep(&feed, Taken::only(outcome), &self.limits()).await;
+        Visit { is_kept, took: Some(took), ..Visit::default() }
     }
 
     /// What an answer means.
@@ -262,6 +310,15 @@ pub fn fetch_settings(config: &Config) -> fetch::Settings {
         contact: fetch.contact.as_ref().map(ToString::to_string),
         guard: Guard::new(fetch.allow_addresses.iter().copied()),
         ..fetch::Settings::default()
+    }
+}
+
+/// What came of a request, as a witness about our own network.
+fn reach_of(asked: &Result<Answer, Failure>, took: Duration) -> Reach {
+    match asked {
+        Err(failure) if failure.may_be_our_network() => Reach::Unreached(Unreached { failure: failure.clone(), took }),
+        Err(failure) if !failure.was_somebody_reached() => Reach::Unknown,
+        Ok(_) | Err(_) => Reach::Reached,
     }
 }
 

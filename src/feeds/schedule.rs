@@ -38,6 +38,11 @@ const FAULTS_TO_QUARANTINE: u32 = 3;
 /// How far ahead an hour is looked for that `skipHours` and `skipDays` leave open.
 const MAX_SKIPPED_HOURS: u32 = 8 * 24;
 
+/// What became due in a pause is asked over so many times as long as the pause was, at most.
+const RECOVERY_STRETCH: u32 = 4;
+/// And over no longer than this.
+const MAX_RECOVERY: Duration = Duration::from_hours(4);
+
 /// The configured bounds of waiting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -178,6 +183,25 @@ pub fn due_at(schedule: &Schedule, limits: &Limits, now: Timestamp) -> Timestamp
         _ if schedule.next_poll > now.plus(longest) => now.plus(schedule.interval.min(longest)),
         _ => schedule.next_poll,
     }
+}
+
+/// When a feed is asked that became due in a pause: while our network was down, the machine slept or the daemon did not
+/// run. `since` is the beginning of the pause, or of what is known of it.
+///
+/// All of them at once would be a stampede. They go on as if their turns had been drawn anew: each within its own waiting
+/// time, so that no more requests are sent than at any other time, and in the order in which they became due. After a short
+/// pause there is less to spread, and after the longest nobody waits for more than [`MAX_RECOVERY`].
+pub fn after_pause(schedule: &Schedule, limits: &Limits, since: Timestamp, now: Timestamp, jitter: f64) -> Timestamp {
+    let due = due_at(schedule, limits, now);
+    if due >= now {
+        return due;
+    }
+    let waited = schedule.last_attempt.map_or(Duration::ZERO, |asked| due.since(asked)).max(schedule.interval);
+    let pause = now.since(since.min(due));
+    let window = waited.min(pause * RECOVERY_STRETCH).min(MAX_RECOVERY);
+    let order = due.since(since).as_secs_f64() / pause.min(waited).as_secs_f64().max(1.0);
+    let place = (1.0 - JITTER_SHARE) * order.min(1.0) + JITTER_SHARE * jitter.clamp(0.0, 1.0);
+    now.plus(window.mul_f64(place))
 }
 
 fn skipped_at_most() -> Duration {
@@ -343,7 +367,7 @@ impl Step<'_> {
 
     /// Nothing is known but that nobody can be reached: as before, a little later and spread out.
     fn offline(&self) -> Schedule {
-        let later = self.now.plus(MINUTE + self.limits.min_interval.mul_f64(self.jitter));
+        let later = self.now.plus(MINUTE.min(self.limits.min_interval) + self.limits.min_interval.mul_f64(self.jitter));
         Schedule { next_poll: later.max(due_at(self.old, self.limits, self.now)), ..self.old.clone() }
     }
 

@@ -16,6 +16,7 @@ mod guard;
 mod house;
 mod list_edits;
 mod lists;
+mod network;
 mod origin;
 mod readers;
 mod reading;

@@ -378,7 +378,7 @@ proptest! {
                 let gone = matches!(&outcome, Outcome::Refused { answer } if answer.status == 410);
                 prop_assert!(gone);
             } else if outcome == Outcome::Offline {
-                prop_assert!(wait >= MINUTE);
+                prop_assert!(wait >= MINUTE.min(limits.min_interval));
                 prop_assert_eq!(&Schedule { next_poll: before.next_poll, ..after.clone() }, &before);
             } else {
                 prop_assert!(wait + Duration::from_secs(1) >= limits.min_interval.min(limits.max_backoff), "{:?}", wait);
