@@ -339,6 +339,7 @@ impl Poller {
             }
         }
         if is_start {
+            self.remember_spared_hosts();
             self.spread_out(None);
         }
         self.running.spawn(mark(
@@ -347,6 +348,16 @@ impl Poller {
             Gate::clone(&self.gate),
             self.followed.clone(),
         ));
+    }
+
+    /// Hosts that asked to be spared before the daemon was restarted.
+    fn remember_spared_hosts(&mut self) {
+        let now = now();
+        for feed in self.followed.iter().filter_map(|id| self.app.live.feed(*id)) {
+            if let Some(until) = schedule::host_spared_until(&feed.schedule).filter(|until| *until > now) {
+                self.queue.slow_down(&feed.address().host_and_port(), until.since(now), now);
+            }
+        }
     }
 
     /// An outline that was put back is somebody's wish to try a gone feed once more.

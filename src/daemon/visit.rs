@@ -24,6 +24,9 @@ use crate::http::App;
 use crate::model::{Change, Document, Feed, FeedId, FeedState, Timestamp, Validators};
 use crate::store::{FeedUpdate, Store, StoreError};
 
+/// So long after the daemon was asked to stop, answers that are on their way are still waited for.
+const ENDING_GRACE: Duration = Duration::from_secs(1);
+
 /// What visits share.
 pub(super) struct Visitor {
     app: Arc<App>,
@@ -142,7 +145,8 @@ impl Visitor {
         let asking =
             manner.client.get_in_turn(feed.address(), &feed.validators, ACCEPT_FEED, now(), self.turns.as_ref());
         let asked = tokio::select! {
-            () = self.stop.cancelled() => return Visit::default(),
+            // What is on its way need not be asked for again after a restart.
+            () = async { self.stop.cancelled().await; tokio::time::sleep(ENDING_GRACE).await } => return Visit::default(),
             asked = asking => asked,
         };
         let took = started.elapsed();

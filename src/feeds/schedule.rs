@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use super::host::MAX_HOST_PAUSE;
 use crate::model::{FeedState, FeedUrl, Pace, PendingMove, Schedule, Timestamp};
 
 const MINUTE: Duration = Duration::from_mins(1);
@@ -12,12 +13,8 @@ const HOUR: Duration = Duration::from_hours(1);
 const DAY: Duration = Duration::from_hours(24);
 const WEEK: Duration = Duration::from_hours(7 * 24);
 
-/// How often a feed is asked while nothing is known of its rhythm.
-const UNKNOWN_RHYTHM_INTERVAL: Duration = HOUR;
-/// A feed is asked so many times in the mean pause between two of its entries.
-const POLLS_PER_ENTRY: u32 = 8;
-/// A feed that is silent beyond its rhythm is asked so many times in as long as it has been silent.
-const POLLS_PER_SILENCE: u32 = 16;
+/// The rhythm of a feed of which none is known.
+const UNKNOWN_RHYTHM: Duration = Duration::from_hours(4);
 /// How many of the newest entries tell the rhythm.
 const RHYTHM_ENTRIES: usize = 20;
 /// The share of a poll's delay that chance adds at most, so that feeds met together part ways.
@@ -171,6 +168,14 @@ pub fn host_pause(answer: &Answered) -> Option<Duration> {
     }
 }
 
+/// Until when a feed's last answer asked to spare its whole host, as far as its schedule still tells: what
+/// [`host_pause`] said may have been forgotten with the queue, when the daemon was restarted.
+pub fn host_spared_until(schedule: &Schedule) -> Option<Timestamp> {
+    let was_told = schedule.state == FeedState::Held && matches!(schedule.last_status, Some(429 | 503));
+    let asked = schedule.last_attempt.filter(|_| was_told)?;
+    Some(schedule.next_poll.min(asked.plus(MAX_HOST_PAUSE)))
+}
+
 /// When a stored schedule is due, seen from `now`. A schedule made in the future, or due so late that no rule could have
 /// said so, comes from a clock that went wrong: it is brought back, with the wait that was meant.
 pub fn due_at(schedule: &Schedule, limits: &Limits, now: Timestamp) -> Timestamp {
@@ -201,7 +206,7 @@ pub fn after_pause(schedule: &Schedule, limits: &Limits, since: Timestamp, now: 
     let window = waited.min(pause * RECOVERY_STRETCH).min(MAX_RECOVERY);
     let order = due.since(since).as_secs_f64() / pause.min(waited).as_secs_f64().max(1.0);
     let place = (1.0 - JITTER_SHARE) * order.min(1.0) + JITTER_SHARE * jitter.clamp(0.0, 1.0);
-    now.plus(window.mul_f64(place))
+    out_of_skipped(now.plus(window.mul_f64(place)), &schedule.pace, jitter)
 }
 
 fn skipped_at_most() -> Duration {
@@ -249,13 +254,9 @@ impl Step<'_> {
 
     /// How long to wait after a success, without jitter.
     fn interval(&self, schedule: &Schedule, freshness: Option<Duration>, newest: Option<Timestamp>) -> Duration {
-        let adaptive = match schedule.rhythm {
-            Some(rhythm) => {
-                let silence = newest.map_or(Duration::ZERO, |newest| self.now.since(newest));
-                (rhythm / POLLS_PER_ENTRY).max(silence / POLLS_PER_SILENCE)
-            }
-            None => UNKNOWN_RHYTHM_INTERVAL,
-        };
+        let rhythm = schedule.rhythm.unwrap_or(UNKNOWN_RHYTHM);
+        let silence = newest.map_or(Duration::ZERO, |newest| self.now.since(newest));
+        let adaptive = adaptive(rhythm.max(silence), self.limits.min_interval);
         let pace = &schedule.pace;
         let ttl = Duration::from_secs(60 * u64::from(pace.ttl_minutes.unwrap_or(0)));
         let period = Duration::from_secs(u64::from(pace.update_period.map_or(0, |period| period.seconds)));
@@ -397,6 +398,14 @@ impl Step<'_> {
         let delay = retry_after.map_or(own, |asked| own.max(bounded(asked)));
         Schedule { state, next_poll: self.now.plus(delay), ..schedule }
     }
+}
+
+/// The geometric mean of a feed's rhythm and the least interval. Of all ways to spend so many requests on feeds of
+/// different rhythm, the square root finds their entries soonest: those who post often need few more requests than those
+/// who post seldom, who otherwise would be heard last.
+fn adaptive(rhythm: Duration, min_interval: Duration) -> Duration {
+    let millis = (rhythm.as_millis() as f64 * min_interval.as_millis() as f64).sqrt();
+    Duration::from_millis(millis.round() as u64)
 }
 
 /// `first` · 2ⁿ, at most `cap`.

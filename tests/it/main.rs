@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
 mod harness;
+#[path = "../month/mod.rs"]
+mod month;
 #[path = "../village/mod.rs"]
 #[allow(dead_code, reason = "the example uses the rest")]
 mod village;
@@ -21,6 +23,7 @@ mod origin;
 mod readers;
 mod reading;
 mod regressions;
+mod short_month;
 mod store;
 mod systemd;
 mod two_hundred;

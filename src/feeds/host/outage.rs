@@ -14,8 +14,10 @@ const HOSTS_TO_BE_DOWN: usize = 5;
 /// So long they have to stay the only ones heard of: a dead host refuses at once, while the answers of the living are
 /// still on their way.
 const CONFIRMED_AFTER: Duration = Duration::from_secs(3);
-/// A failure that stays alone for so long is the host's own.
-const OPEN_FOR: Duration = Duration::from_mins(1);
+/// A failure is the host's own if nothing is heard for so long. Of a feed that was never asked somebody wants to know;
+/// one that worked would not be asked again before its least interval anyway, and where few feeds are asked it takes
+/// that long until five of them have failed.
+const OPEN_FOR: (Duration, Duration) = (Duration::from_mins(1), Duration::from_mins(15));
 /// While the network is suspected to be down, one request is let out in this time, in search of somebody who answers.
 const SEARCH_EVERY: Duration = Duration::from_millis(250);
 /// While the network is down, one request is let out in this time, or sooner where feeds are asked more often than that.
@@ -30,14 +32,24 @@ pub enum Fault {
     Ours,
 }
 
+/// A host out of reach, on which there is no verdict yet.
+#[derive(Debug)]
+struct Open {
+    since: Timestamp,
+    until: Timestamp,
+    /// Whose requests failed for it: as few as its gap allows.
+    feeds: Vec<FeedId>,
+}
+
 /// What is known of our own network.
 #[derive(Debug)]
 pub struct Network {
     /// The pause between two probes while the network is down.
     probe_every: Duration,
-    /// By host: since when it is out of reach, and whose requests failed for it. Each with the few requests that its gap
-    /// allows in [`OPEN_FOR`]; from [`HOSTS_TO_BE_DOWN`] hosts on, only what was under way and a few more come in.
-    open: BTreeMap<String, (Timestamp, Vec<FeedId>)>,
+    /// For how long a failure of a feed that worked stays open.
+    open_for: Duration,
+    /// By host. From [`HOSTS_TO_BE_DOWN`] hosts on, only what was under way and a few more come in.
+    open: BTreeMap<String, Open>,
     down_since: Option<Timestamp>,
     /// When a request was last let out while the network was suspected or held to be down.
     last_probe: Option<Timestamp>,
@@ -47,7 +59,8 @@ impl Network {
     /// A network that is held to be there. No feed is asked more often than `min_interval`.
     pub fn new(min_interval: Duration) -> Self {
         let probe_every = PROBE_EVERY.min(min_interval);
-        Self { probe_every, open: BTreeMap::new(), down_since: None, last_probe: None }
+        let open_for = min_interval.clamp(OPEN_FOR.0, OPEN_FOR.1);
+        Self { probe_every, open_for, open: BTreeMap::new(), down_since: None, last_probe: None }
     }
 
     /// Since when the network is held to be down, if it is: from the first of the failures that say so.
@@ -74,7 +87,7 @@ impl Network {
 
     /// When [`Network::overdue`] has a verdict; `None` while nothing is open.
     pub fn verdict_at(&self) -> Option<Timestamp> {
-        let alone = self.open.values().map(|(since, _)| since.plus(OPEN_FOR)).min();
+        let alone = self.open.values().map(|open| open.until).min();
         self.suspected_since().map(|since| since.plus(CONFIRMED_AFTER)).or(alone)
     }
 
@@ -98,7 +111,9 @@ impl Network {
         if self.down_since.is_some() {
             return decided.into_iter().chain([(feed, Fault::Ours)]).collect();
         }
-        self.open.entry(host.to_owned()).or_insert_with(|| (now, Vec::new())).1.push(feed);
+        let until = now.plus(if standing == Standing::New { OPEN_FOR.0 } else { self.open_for });
+        let open = self.open.entry(host.to_owned());
+        open.or_insert_with(|| Open { since: now, until, feeds: Vec::new() }).feeds.push(feed);
         if self.open.len() == HOSTS_TO_BE_DOWN {
             self.last_probe = Some(now);
         }
@@ -117,12 +132,12 @@ impl Network {
             return self.decide(Fault::Ours);
         }
         let mut decided = Vec::new();
-        self.open.retain(|_, (since, feeds)| {
-            let open = now >= *since && now.since(*since) < OPEN_FOR;
-            if !open {
-                decided.extend(feeds.drain(..).map(|feed| (feed, Fault::Theirs)));
+        self.open.retain(|_, open| {
+            let stays = now >= open.since && now < open.until;
+            if !stays {
+                decided.extend(open.feeds.drain(..).map(|feed| (feed, Fault::Theirs)));
             }
-            open
+            stays
         });
         decided
     }
@@ -130,7 +145,7 @@ impl Network {
     /// Since when enough hosts are out of reach to suspect our own network, if they are: from the one that made them
     /// enough.
     fn suspected_since(&self) -> Option<Timestamp> {
-        let mut since: Vec<_> = self.open.values().map(|(since, _)| *since).collect();
+        let mut since: Vec<_> = self.open.values().map(|open| open.since).collect();
         since.sort_unstable();
         since.get(HOSTS_TO_BE_DOWN - 1).copied()
     }
@@ -145,7 +160,7 @@ impl Network {
 
     fn decide(&mut self, fault: Fault) -> Vec<(FeedId, Fault)> {
         let open = std::mem::take(&mut self.open);
-        open.into_values().flat_map(|(_, feeds)| feeds).map(|feed| (feed, fault)).collect()
+        open.into_values().flat_map(|open| open.feeds).map(|feed| (feed, fault)).collect()
     }
 }
 
@@ -211,7 +226,7 @@ mod tests {
             assert_eq!(decided, [(FeedId(feed), Fault::Theirs)]);
         }
         assert!(network.down_since().is_none());
-        assert_eq!(network.verdict_at(), Some(START.plus(OPEN_FOR)));
+        assert_eq!(network.verdict_at(), Some(START.plus(OPEN_FOR.1)));
         assert_eq!(network.reached().len(), 10);
     }
 
@@ -219,11 +234,16 @@ mod tests {
     fn a_failure_that_stays_alone_is_the_hosts() {
         let mut network = Network::new(Duration::from_mins(15));
         for feed in 0..4 {
-            assert_eq!(unreached(&mut network, feed, u64::from(feed) * 15), []);
+            assert_eq!(unreached(&mut network, feed, u64::from(feed) * 60), []);
         }
-        assert_eq!(unreached(&mut network, 4, 80), [(0, Fault::Theirs), (1, Fault::Theirs)]);
-        assert_eq!(network.overdue(at(89)), []);
-        assert_eq!(network.overdue(at(90)), [(FeedId(2), Fault::Theirs)]);
+        let new = network.unreached(FeedId(9), "host0:80", Standing::New, at(181));
+        assert_eq!((new, network.verdict_at()), (vec![], Some(at(900))));
+        assert_eq!(unreached(&mut network, 4, 961), [(0, Fault::Theirs), (9, Fault::Theirs), (1, Fault::Theirs)]);
+        assert_eq!(network.overdue(at(1019)), []);
+        assert_eq!(network.overdue(at(1020)), [(FeedId(2), Fault::Theirs)]);
         assert_eq!(network.overdue(at(0)).len(), 2, "a clock that was set back leaves nobody waiting");
+
+        assert_eq!(network.unreached(FeedId(9), "new:80", Standing::New, at(0)), []);
+        assert_eq!(network.verdict_at(), Some(at(60)), "of a new feed somebody wants to know");
     }
 }
