@@ -36,7 +36,7 @@ const FAULTS_TO_QUARANTINE: u32 = 3;
 const MAX_SKIPPED_HOURS: u32 = 8 * 24;
 
 /// What became due in a pause is asked over so many times as long as the pause was, at most.
-const RECOVERY_STRETCH: u32 = 4;
+const RECOVERY_STRETCH: u32 = 10;
 /// And over no longer than this.
 const MAX_RECOVERY: Duration = Duration::from_hours(4);
 
@@ -193,9 +193,9 @@ pub fn due_at(schedule: &Schedule, limits: &Limits, now: Timestamp) -> Timestamp
 /// When a feed is asked that became due in a pause: while our network was down, the machine slept or the daemon did not
 /// run. `since` is the beginning of the pause, or of what is known of it.
 ///
-/// All of them at once would be a stampede. They go on as if their turns had been drawn anew: each within its own waiting
-/// time, so that no more requests are sent than at any other time, and in the order in which they became due. After a short
-/// pause there is less to spread, and after the longest nobody waits for more than [`MAX_RECOVERY`].
+/// All of them at once would be a stampede. Each goes on in its old beat, as if it had left out the turns that it missed,
+/// so that no more requests are sent than at any other time. Only where that would take long for what was missed are they
+/// drawn closer, in the order in which they became due: nobody waits for more than [`MAX_RECOVERY`].
 pub fn after_pause(schedule: &Schedule, limits: &Limits, since: Timestamp, now: Timestamp, jitter: f64) -> Timestamp {
     let due = due_at(schedule, limits, now);
     if due >= now {
@@ -203,10 +203,12 @@ pub fn after_pause(schedule: &Schedule, limits: &Limits, since: Timestamp, now: 
     }
     let waited = schedule.last_attempt.map_or(Duration::ZERO, |asked| due.since(asked)).max(schedule.interval);
     let pause = now.since(since.min(due));
-    let window = waited.min(pause * RECOVERY_STRETCH).min(MAX_RECOVERY);
     let order = due.since(since).as_secs_f64() / pause.min(waited).as_secs_f64().max(1.0);
     let place = (1.0 - JITTER_SHARE) * order.min(1.0) + JITTER_SHARE * jitter.clamp(0.0, 1.0);
-    out_of_skipped(now.plus(window.mul_f64(place)), &schedule.pace, jitter)
+    let drawn_closer = pause.saturating_mul(RECOVERY_STRETCH).min(MAX_RECOVERY).mul_f64(place);
+    let missed_seconds = now.since(due).as_secs().checked_rem(waited.as_secs()).unwrap_or(0);
+    let in_old_beat = waited.saturating_sub(Duration::from_secs(missed_seconds));
+    out_of_skipped(now.plus(in_old_beat.min(drawn_closer)), &schedule.pace, jitter)
 }
 
 fn skipped_at_most() -> Duration {

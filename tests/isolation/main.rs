@@ -173,6 +173,8 @@ fn furnish(home: &Path, origin: &Origin, broken: usize) -> anyhow::Result<()> {
 fn start(arguments: &Arguments, home: &Path) -> anyhow::Result<Child> {
     let beside = || -> Option<PathBuf> { Some(std::env::current_exe().ok()?.parent()?.parent()?.join("listend")) };
     let program = arguments.daemon.clone().or_else(beside).context("where the daemon is cannot be told: --daemon")?;
+    // It runs in a directory of its own.
+    let program = std::path::absolute(program)?;
     let mut command = Command::new(&program);
     command.arg("--config").arg(home.join("listend.toml")).current_dir(home).env_remove("STATE_DIRECTORY");
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(std::fs::File::create(home.join("log"))?);

@@ -10,6 +10,7 @@ mod month;
 #[allow(dead_code, reason = "the example uses the rest")]
 mod village;
 
+mod answers;
 mod command_line;
 mod config;
 mod crash;
