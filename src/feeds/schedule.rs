@@ -195,7 +195,7 @@ pub fn due_at(schedule: &Schedule, limits: &Limits, now: Timestamp) -> Timestamp
 ///
 /// All of them at once would be a stampede. Each goes on in its old beat, as if it had left out the turns that it missed,
 /// so that no more requests are sent than at any other time. Only where that would take long for what was missed are they
-/// drawn closer, in the order in which they became due: nobody waits for more than [`MAX_RECOVERY`].
+/// drawn closer, in the order in which they became due: nobody waits for more than four hours.
 pub fn after_pause(schedule: &Schedule, limits: &Limits, since: Timestamp, now: Timestamp, jitter: f64) -> Timestamp {
     let due = due_at(schedule, limits, now);
     if due >= now {
