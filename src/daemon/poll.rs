@@ -1,4 +1,8 @@
 //! The due queue in motion: starts visits when they are due, follows the roster, and puts feeds back in their place.
+//!
+//! Also waits out what is nobody else's fault: our own network being down, and times when nothing could be asked.
+
+mod detours;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -6,20 +10,23 @@ use std::time::Duration;
 
 use tokio::sync::{RwLock, mpsc};
 use tokio::task::{Id, JoinError, JoinSet};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::moves::Moves;
 use super::pulse::Pulse;
-use super::visit::{Note, Pause, Visit, Visitor};
+use super::visit::{Note, Pause, Reach, Unreached, Visit, Visitor};
 use super::writer::Commits;
-use super::{moment, now, pulse};
+use super::{chance, moment, now, pulse};
 use crate::config::Config;
+use crate::feeds::host::outage::{Fault, Network};
 use crate::feeds::host::{Politeness, Queue, Standing};
 use crate::feeds::schedule;
 use crate::http::App;
 use crate::model::{Feed, FeedId, FeedState, Timestamp};
 use crate::store::FeedUpdate;
+use detours::Detours;
 
 /// Held for reading by every visit while it commits and shows a feed, for writing by who changes stored feeds otherwise.
 pub(super) type Gate = Arc<RwLock<()>>;
@@ -46,16 +53,22 @@ const ENDING_TIMEOUT: Duration = Duration::from_secs(8);
 const CLOCK_TOLERANCE: Duration = Duration::from_mins(1);
 /// A feed whose visit could not be stored has its old due time still; it is asked again after this.
 const UNKEPT_PAUSE: Duration = Duration::from_mins(1);
+/// From a pause of this length on, what became due in it is spread out.
+const PAUSE_TO_SPREAD: Duration = Duration::from_mins(3);
 
 /// The poller's task.
-#[derive(Debug)]
 pub(super) struct Poller {
     app: Arc<App>,
     visitor: Arc<Visitor>,
     queue: Queue,
     followed: HashSet<FeedId>,
-    /// The latest time that the clock has shown.
+    network: Network,
+    /// Feeds whose host was out of reach, until that is stored as whosever fault it was. They are not in the queue.
+    unreached: HashMap<FeedId, Unreached>,
+    detours: Detours,
+    /// The latest time that the clock has shown, and the steady clock at the last look at both.
     latest: Timestamp,
+    looked_at: Instant,
     running: JoinSet<Finished>,
     // So that a visit that breaks off leaves its feed in the queue.
     visiting: HashMap<Id, FeedId>,
@@ -71,6 +84,7 @@ pub(super) struct Poller {
 #[derive(Debug)]
 enum Finished {
     Visit(FeedId, Visit),
+    Conclusion(FeedId, Visit),
     /// Feeds are marked that left or came back; to these others were joined.
     Marking(Vec<FeedId>),
 }
@@ -87,14 +101,20 @@ impl Poller {
     ) -> anyhow::Result<(Self, mpsc::Sender<Order>)> {
         let (sender, orders) = mpsc::channel(MAX_ORDERS);
         let moves = Arc::new(Moves::new(Arc::clone(&app), commits.clone(), Gate::clone(&gate)));
+        let detours = Detours::new();
+        let (turns, of_visitor) = (detours.turns(), Gate::clone(&gate));
         let visitor =
-            Visitor::new(config, Arc::clone(&moves), commits.clone(), Gate::clone(&gate), notes, stop.clone())?;
+            Visitor::new(config, Arc::clone(&moves), commits.clone(), of_visitor, notes, turns, stop.clone())?;
         let poller = Self {
             app,
             visitor: Arc::new(visitor),
             queue: Queue::new(politeness(config)),
             followed: HashSet::new(),
+            network: Network::new(config.fetch.min_interval),
+            unreached: HashMap::new(),
+            detours,
             latest: Timestamp::MIN,
+            looked_at: moment(),
             running: JoinSet::new(),
             visiting: HashMap::new(),
             commits,
@@ -117,13 +137,12 @@ impl Poller {
         loop {
             self.pulse.beat(pulse::Part::Scheduler, moment());
             self.look_at_clock();
-            while let Some(feed) = self.queue.next(now()) {
-                let visitor = Arc::clone(&self.visitor);
-                let task = self.running.spawn(async move { Finished::Visit(feed, visitor.visit(feed).await) });
-                self.visiting.insert(task.id(), feed);
-            }
+            let verdicts = self.network.overdue(now());
+            self.judge(verdicts);
+            self.detours.settle(&mut self.queue, now());
+            self.start_due();
             // Never longer than a heart beat, and thereby also soon after the clock was set or the machine slept.
-            let idle = self.queue.wake_at().map_or(pulse::BEAT, |at| at.since(now()).min(pulse::BEAT));
+            let idle = self.wake_at().map_or(pulse::BEAT, |at| at.since(now()).min(pulse::BEAT));
             tokio::select! {
                 () = self.stop.cancelled() => break,
                 order = self.orders.recv() => match order {
@@ -134,20 +153,44 @@ impl Poller {
                     None => break,
                 },
                 Some(finished) = self.running.join_next_with_id() => self.take(finished),
+                Some(detour) = self.detours.hear() => self.detours.take(detour, &mut self.queue, now()),
                 // Asking the queue more often than the clock ticks would only spin.
                 () = tokio::time::sleep(idle.max(Duration::from_millis(1))) => {}
             }
         }
+        // Nothing more will show whose fault these were, so they are nobody's.
+        let concluding: HashSet<FeedId> = self.visiting.values().copied().collect();
+        let undecided = self.unreached.keys().filter(|feed| !concluding.contains(feed));
+        let undecided = undecided.map(|feed| (*feed, Fault::Ours)).collect();
+        self.conclude(undecided);
         let ending = async { while self.running.join_next().await.is_some() {} };
         if tokio::time::timeout(ENDING_TIMEOUT, ending).await.is_err() {
             warn!("some visits did not end in time; what they brought is asked for again");
         }
     }
 
+    /// Starts what is due, as far as hosts and network allow.
+    fn start_due(&mut self) {
+        while self.queue.wake_at().is_some_and(|at| at <= now()) && self.network.may_ask(now()) {
+            let Some(feed) = self.queue.next(now()) else { return };
+            let visitor = Arc::clone(&self.visitor);
+            let task = self.running.spawn(async move { Finished::Visit(feed, visitor.visit(feed).await) });
+            self.visiting.insert(task.id(), feed);
+        }
+    }
+
+    /// When there is something to do, unless something ends or changes before.
+    fn wake_at(&self) -> Option<Timestamp> {
+        // What is due waits for the network.
+        let queue = self.queue.wake_at().map(|due| self.network.next_probe().map_or(due, |probe| probe.max(due)));
+        [queue, self.network.verdict_at(), self.detours.wake_at()].into_iter().flatten().min()
+    }
+
     /// After the clock was set back, due times that were made under the wrong one lie too far ahead: every feed gets its
-    /// place anew.
+    /// place anew. After the machine slept, or the clock was set forward, much is due at once: it is spread out.
     fn look_at_clock(&mut self) {
-        let now = now();
+        let (now, moment) = (now(), moment());
+        let passed = moment.saturating_duration_since(std::mem::replace(&mut self.looked_at, moment));
         if self.latest.since(now) > CLOCK_TOLERANCE {
             info!("the clock was set back; due times are looked at again");
             for feed in self.followed.clone() {
@@ -155,36 +198,140 @@ impl Poller {
             }
             self.latest = now;
         }
+        let slept = now.since(self.latest).saturating_sub(passed);
+        if slept > PAUSE_TO_SPREAD && self.latest > Timestamp::MIN {
+            info!("the machine slept for {} s, or its clock was set forward", slept.as_secs());
+            self.spread_out(Some(self.latest));
+        }
         self.latest = self.latest.max(now);
+    }
+
+    /// After a pause since `since`, or since the first feed became due: what became due in it goes on at the usual rate
+    /// instead of all at once.
+    fn spread_out(&mut self, since: Option<Timestamp>) {
+        let (now, limits) = (now(), self.visitor.limits());
+        let overdue = |id: &FeedId| {
+            let feed = self.app.live.feed(*id).filter(|feed| feed.schedule.state != FeedState::Gone)?;
+            let due = schedule::due_at(&feed.schedule, &limits, now);
+            (due < now && !self.unreached.contains_key(id)).then_some((due, feed))
+        };
+        let overdue: Vec<_> = self.followed.iter().filter_map(overdue).collect();
+        let Some(since) = since.or_else(|| {
+            // Who was never asked waits for nothing.
+            let asked = overdue.iter().filter(|(_, feed)| feed.schedule.last_attempt.is_some());
+            asked.map(|(due, _)| *due).min()
+        }) else {
+            return;
+        };
+        if now.since(since) < PAUSE_TO_SPREAD {
+            return;
+        }
+        let last = overdue.iter().map(|(_, feed)| {
+            let due = schedule::after_pause(&feed.schedule, &limits, since, now, chance());
+            let standing = Standing::of(feed.schedule.state, None);
+            self.queue.insert(feed.id, &feed.address().host_and_port(), due, standing);
+            due
+        });
+        if let Some(last) = last.max() {
+            info!(feeds = overdue.len(), "feeds are overdue; they are asked in their order until {last}");
+        }
+    }
+
+    /// What a visit says about our own network.
+    fn witness(&mut self, id: FeedId, reach: Reach, standing: Standing, host: &str) {
+        let verdicts = match reach {
+            Reach::Unknown => return,
+            Reach::Reached => {
+                let down_since = self.network.down_since();
+                let verdicts = self.network.reached();
+                if let Some(since) = down_since {
+                    info!("our own network is back; it was down since {since}");
+                    self.spread_out(Some(since));
+                }
+                verdicts
+            }
+            Reach::Unreached(unreached) => {
+                self.unreached.insert(id, unreached);
+                self.network.unreached(id, host, standing, now())
+            }
+        };
+        self.judge(verdicts);
+    }
+
+    /// Takes verdicts on whose fault it was that a host could not be reached.
+    fn judge(&mut self, verdicts: Vec<(FeedId, Fault)>) {
+        if verdicts.len() > 1 && self.network.down_since().is_some() {
+            warn!(
+                "nobody can be reached: our own network is down; no feed is blamed, and one request a minute finds out when it is back"
+            );
+        }
+        self.conclude(verdicts);
+    }
+
+    /// Has it stored what came of visits that reached nobody.
+    fn conclude(&mut self, verdicts: Vec<(FeedId, Fault)>) {
+        for (feed, fault) in verdicts {
+            let Some(unreached) = self.unreached.get(&feed).cloned() else { continue };
+            let visitor = Arc::clone(&self.visitor);
+            let task = self
+                .running
+                .spawn(async move { Finished::Conclusion(feed, visitor.conclude(feed, unreached, fault).await) });
+            self.visiting.insert(task.id(), feed);
+        }
     }
 
     fn take(&mut self, finished: Result<(Id, Finished), JoinError>) {
         let now = now();
         match finished {
-            Ok((task, Finished::Visit(feed, Visit { is_kept, pause, took, joined }))) => {
+            Ok((task, Finished::Visit(feed, visit))) => {
                 self.visiting.remove(&task);
-                if let Some(Pause { host, length }) = pause {
-                    self.queue.slow_down(&host, length, now);
-                }
                 self.queue.finished(feed, now);
-                self.enqueue(feed, if is_kept { now } else { now.plus(UNKEPT_PAUSE) }, took);
-                self.follow_joined(&joined);
+                self.visited(feed, visit);
+            }
+            Ok((task, Finished::Conclusion(feed, visit))) => {
+                self.visiting.remove(&task);
+                self.unreached.remove(&feed);
+                self.enqueue(feed, if visit.is_kept { now } else { now.plus(UNKEPT_PAUSE) }, visit.took);
             }
             Ok((_, Finished::Marking(joined))) => self.follow_joined(&joined),
             // Visits contain the faults of what they read; this one is ours.
             Err(fault) => {
                 error!(%fault, "a visit broke off");
                 if let Some(feed) = self.visiting.remove(&fault.id()) {
-                    self.queue.finished(feed, now);
+                    if self.unreached.remove(&feed).is_none() {
+                        self.queue.finished(feed, now);
+                    }
                     self.enqueue(feed, now.plus(UNKEPT_PAUSE), None);
                 }
             }
         }
     }
 
+    fn visited(&mut self, id: FeedId, visit: Visit) {
+        let now = now();
+        let Visit { is_kept, pause, took, joined, reach, had_no_turn } = visit;
+        if let Some(Pause { host, length }) = pause {
+            self.queue.slow_down(&host, length, now);
+        }
+        if let Some(feed) = self.app.live.feed(id) {
+            let standing = Standing::of(feed.schedule.state, None);
+            self.witness(id, reach, standing, &feed.address().host_and_port());
+        }
+        let earliest = if is_kept {
+            now
+        } else if had_no_turn {
+            // Others who were sent there come again too, each at their own time.
+            now.plus(self.visitor.limits().min_interval.mul_f64(1.0 + chance()))
+        } else {
+            now.plus(UNKEPT_PAUSE)
+        };
+        self.enqueue(id, earliest, took);
+        self.follow_joined(&joined);
+    }
+
     /// Puts a feed that is followed to its place in the queue: at its due time, and not before `earliest`.
     fn enqueue(&mut self, id: FeedId, earliest: Timestamp, took: Option<Duration>) {
-        if !self.followed.contains(&id) {
+        if !self.followed.contains(&id) || self.unreached.contains_key(&id) {
             return;
         }
         let Some(feed) = self.app.live.feed(id) else { return };
@@ -215,6 +362,10 @@ impl Poller {
         for feed in edited {
             self.ask_again_if_gone(*feed);
         }
+        if is_start {
+            self.remember_spared_hosts();
+            self.spread_out(None);
+        }
         let marking = mark(Arc::clone(&self.app), self.commits.clone(), Gate::clone(&self.gate));
         let moves = Arc::clone(&self.moves);
         self.running.spawn(async move {
@@ -234,6 +385,16 @@ impl Poller {
         }
     }
 
+    /// Hosts that asked to be spared before the daemon was restarted.
+    fn remember_spared_hosts(&mut self) {
+        let now = now();
+        for feed in self.followed.iter().filter_map(|id| self.app.live.feed(*id)) {
+            if let Some(until) = schedule::host_spared_until(&feed.schedule).filter(|until| *until > now) {
+                self.queue.slow_down(&feed.address().host_and_port(), until.since(now), now);
+            }
+        }
+    }
+
     /// An outline that was put back or edited is somebody's wish to try a gone feed once more.
     fn ask_again_if_gone(&mut self, id: FeedId) {
         if let Some(feed) = self.app.live.feed(id).filter(|feed| feed.schedule.state == FeedState::Gone) {
@@ -244,7 +405,7 @@ impl Poller {
     /// Who waits because something failed, or was told to wait, goes on waiting.
     fn hasten(&mut self, id: FeedId) {
         let feed = self.app.live.feed(id).filter(|feed| feed.schedule.state == FeedState::Ok);
-        if let Some(feed) = feed.filter(|_| self.followed.contains(&id)) {
+        if let Some(feed) = feed.filter(|_| self.followed.contains(&id) && !self.unreached.contains_key(&id)) {
             self.queue.insert(id, &feed.address().host_and_port(), now(), Standing::Proven);
         }
     }

@@ -22,7 +22,8 @@ use super::{blocking, chance, moment, now};
 use crate::config::Config;
 use crate::feeds::address::Guard;
 use crate::feeds::clean::Cleaner;
-use crate::feeds::fetch::{self, ACCEPT_FEED, Answer, Client, Failure};
+use crate::feeds::fetch::{self, ACCEPT_FEED, Answer, Client, Failure, Turns};
+use crate::feeds::host::outage::Fault;
 use crate::feeds::identity::{Reconciled, reconcile};
 use crate::feeds::parse::{self, NotAFeed};
 use crate::feeds::schedule::{self, Answered, Limits, Outcome};
@@ -36,12 +37,14 @@ use crate::store::{FeedUpdate, Store, StoreError};
 
 /// The usual places are looked at in one of so many polls that meet a page without a feed, the first one included.
 const POLLS_PER_GUESS: u32 = 8;
+/// So long after the daemon was asked to stop, answers that are on their way are still waited for.
+const ENDING_GRACE: Duration = Duration::from_secs(1);
 
 /// What visits share.
-#[derive(Debug)]
 pub(super) struct Visitor {
     app: Arc<App>,
     moves: Arc<Moves>,
+    turns: Box<Turns>,
     manner: RwLock<Arc<Manner>>,
     commits: Commits,
     gate: Gate,
@@ -76,6 +79,29 @@ pub(super) struct Visit {
     pub(super) took: Option<Duration>,
     /// Feeds that others were joined to.
     pub(super) joined: Vec<FeedId>,
+    /// What it says about our own network.
+    pub(super) reach: Reach,
+    /// Whether it was sent on to a host that may not be asked now: the feed has its turn later.
+    pub(super) had_no_turn: bool,
+}
+
+/// What a visit says about our own network.
+#[derive(Debug, Default)]
+pub(super) enum Reach {
+    /// Nothing.
+    #[default]
+    Unknown,
+    /// Somebody was reached.
+    Reached,
+    /// Nobody was, and whose fault that is remains to be seen: nothing is stored before.
+    Unreached(Unreached),
+}
+
+/// A visit that reached nobody.
+#[derive(Clone, Debug)]
+pub(super) struct Unreached {
+    failure: Failure,
+    took: Duration,
 }
 
 /// A host asked to be spared.
@@ -117,6 +143,7 @@ impl Visitor {
         commits: Commits,
         gate: Gate,
         notes: mpsc::Sender<Note>,
+        turns: Box<Turns>,
         stop: CancellationToken,
     ) -> anyhow::Result<Self> {
         let manner = RwLock::new(Arc::new(Manner::of(config)?));
@@ -124,6 +151,7 @@ impl Visitor {
         Ok(Self {
             app: Arc::clone(moves.app()),
             moves,
+            turns,
             manner,
             commits,
             gate,
@@ -155,12 +183,22 @@ impl Visitor {
         let Some(feed) = self.app.live.feed(id) else { return Visit::default() };
         let manner = self.manner();
         let started = moment();
-        let asking = manner.client.get(feed.address(), &feed.validators, ACCEPT_FEED, now());
+        let asking =
+            manner.client.get_in_turn(feed.address(), &feed.validators, ACCEPT_FEED, now(), self.turns.as_ref());
         let asked = tokio::select! {
-            () = self.stop.cancelled() => return Visit::default(),
+            // What is on its way need not be asked for again after a restart.
+            () = async { self.stop.cancelled().await; tokio::time::sleep(ENDING_GRACE).await } => return Visit::default(),
             asked = asking => asked,
         };
         let took = started.elapsed();
+        let reach = match reach_of(&asked, took) {
+            reach @ Reach::Unreached(_) => return Visit { reach, ..Visit::default() },
+            reach => reach,
+        };
+        if let Err(Failure::NoTurn(host)) = &asked {
+            debug!(feed.url = %feed.url, host, "redirected to a host that may not be asked now; next try later");
+            return Visit { reach, had_no_turn: true, ..Visit::default() };
+        }
         let pause = asked.as_ref().ok().and_then(|answer| pause_for(&feed, answer));
         let kind = asked.as_ref().err().map(Failure::kind);
         let address = asked.as_ref().ok().map(|answer| answer.url.clone());
@@ -176,7 +214,21 @@ impl Visitor {
             let _ = self.notes.try_send(Note { feed: id, address });
         }
         let joined = if is_kept { self.moves.look_after(&feed).await } else { Vec::new() };
-        Visit { is_kept, pause, took: Some(took), joined }
+        Visit { is_kept, pause, took: Some(took), joined, reach, had_no_turn: false }
+    }
+
+    /// Stores what came of a visit that reached nobody, now that it is known whose fault that was.
+    pub(super) async fn conclude(&self, id: FeedId, unreached: Unreached, fault: Fault) -> Visit {
+        let Unreached { failure, took } = unreached;
+        let (word, outcome) = match fault {
+            Fault::Theirs => (failure.kind(), Outcome::Failed { why: failure.to_string() }),
+            Fault::Ours => (word_for(&Outcome::Offline), Outcome::Offline),
+        };
+        self.app.metrics.fetched(word, took);
+        let _turn = self.turn(id).await;
+        let Some(feed) = self.app.live.feed(id) else { return Visit::default() };
+        let is_kept = self.keep(&feed, Taken::only(outcome), &self.limits()).await;
+        Visit { is_kept, took: Some(took), ..Visit::default() }
     }
 
     /// What an answer means.
@@ -355,6 +407,15 @@ pub fn fetch_settings(config: &Config) -> fetch::Settings {
         contact: fetch.contact.as_ref().map(ToString::to_string),
         guard: Guard::new(fetch.allow_addresses.iter().copied()),
         ..fetch::Settings::default()
+    }
+}
+
+/// What came of a request, as a witness about our own network.
+fn reach_of(asked: &Result<Answer, Failure>, took: Duration) -> Reach {
+    match asked {
+        Err(failure) if failure.may_be_our_network() => Reach::Unreached(Unreached { failure: failure.clone(), took }),
+        Err(failure) if !failure.was_somebody_reached() => Reach::Unknown,
+        Ok(_) | Err(_) => Reach::Reached,
     }
 }
 

@@ -8,6 +8,7 @@ mod headers;
 use std::collections::HashMap;
 use std::error::Error;
 use std::io::Read;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -187,6 +188,17 @@ pub enum Failure {
     /// A redirect without a usable target.
     #[error("a redirect cannot be followed: {0}")]
     BadRedirect(String),
+    /// A redirect led to where nobody could be reached; whoever redirected was.
+    #[error("redirected to {host}: {failure}")]
+    Astray {
+        /// The host that the redirect named.
+        host: String,
+        /// What happened there.
+        failure: Box<Failure>,
+    },
+    /// A redirect led to a host that may not be asked now; nothing was sent there.
+    #[error("redirected to {0}, which has too many requests waiting or asked to be spared")]
+    NoTurn(String),
     /// The connection broke, or what came over it was no HTTP.
     #[error("the answer cannot be read: {0}")]
     Transport(String),
@@ -194,7 +206,7 @@ pub enum Failure {
 
 impl Failure {
     /// A fixed word for each kind, for metrics and tables.
-    pub const fn kind(&self) -> &'static str {
+    pub fn kind(&self) -> &'static str {
         match self {
             Self::Blocked(_) => "blocked_address",
             Self::Dns(_) => "dns",
@@ -203,15 +215,29 @@ impl Failure {
             Self::Timeout { .. } => "timeout",
             Self::TooLarge { .. } => "too_large",
             Self::RedirectLoop(_) | Self::BadRedirect(_) => "redirect",
+            Self::Astray { failure, .. } => failure.kind(),
+            Self::NoTurn(_) => "no_turn",
             Self::Transport(_) => "transport",
         }
     }
 
-    /// Whether the fault may be our own network's: nobody answered. Every other failure shows that somebody did.
+    /// Whether the fault may be our own network's: no name, no route, no connection.
     pub const fn may_be_our_network(&self) -> bool {
         matches!(self, Self::Dns(_) | Self::Unreachable(_))
     }
+
+    /// Whether somebody was reached: there was a connection. What the guard refused says nothing, nor does silence.
+    pub const fn was_somebody_reached(&self) -> bool {
+        !matches!(self, Self::Dns(_) | Self::Unreachable(_) | Self::Blocked(_) | Self::Timeout { .. })
+    }
 }
+
+/// Held while a request that was given its turn is under way.
+pub type Pass = Box<dyn Send>;
+
+/// Asked with a host's name and port before a redirect is followed to another host than the first: resolves when the
+/// request may go, or to `None` where it may not soon.
+pub type Turns = dyn Fn(String) -> Pin<Box<dyn Future<Output = Option<Pass>> + Send>> + Send + Sync;
 
 /// The daemon's HTTP client. Cheap to clone; all clones share connections and TLS sessions.
 #[derive(Clone, Debug)]
@@ -257,8 +283,24 @@ impl Client {
         accept: &str,
         now: Timestamp,
     ) -> Result<Answer, Failure> {
+        let always = |_| -> Pin<Box<dyn Future<Output = Option<Pass>> + Send>> {
+            Box::pin(std::future::ready(Some(Box::new(()) as Pass)))
+        };
+        self.get_in_turn(url, validators, accept, now, &always).await
+    }
+
+    /// Like [`Client::get`], but asks `turns` before a redirect is followed to another host. Waiting there counts into
+    /// the time for the whole answer.
+    pub async fn get_in_turn(
+        &self,
+        url: &FeedUrl,
+        validators: &Validators,
+        accept: &str,
+        now: Timestamp,
+        turns: &Turns,
+    ) -> Result<Answer, Failure> {
         let limit = self.shared.settings.timeout;
-        let whole = self.shared.follow(url, validators, accept, now);
+        let whole = self.shared.follow(url, validators, accept, now, turns);
         tokio::time::timeout(limit, whole).await.unwrap_or(Err(Failure::Timeout { part: "complete answer", limit }))
     }
 }
@@ -319,9 +361,12 @@ impl Shared {
         validators: &Validators,
         accept: &str,
         now: Timestamp,
+        turns: &Turns,
     ) -> Result<Answer, Failure> {
         let mut url = asked.clone();
         let mut hops: Vec<Hop> = Vec::new();
+        // Lives as long as the request that it lets pass, the body included.
+        let mut _pass: Option<Pass> = None;
         loop {
             let conditions = conditions_for(&url, validators);
             let response = match self.ask(&url, &conditions, accept).await {
@@ -329,6 +374,9 @@ impl Shared {
                 // it at once falls into that gap (RFC 9112, section 9.3.1).
                 Err(Failure::Transport(_)) if from_same_host(&hops, asked) => {
                     self.ask(&url, &conditions, accept).await?
+                }
+                Err(failure) if failure.may_be_our_network() && !hops.is_empty() => {
+                    return Err(Failure::Astray { host: url.host_and_port(), failure: Box::new(failure) });
                 }
                 answered => answered?,
             };
@@ -347,6 +395,17 @@ impl Shared {
                 return Err(Failure::RedirectLoop(format!("more than {MAX_HOPS}")));
             }
             hops.push(Hop { status: status.as_u16(), to: to.clone() });
+            if to.host_and_port() != url.host_and_port() {
+                // What the guard refuses needs no turn.
+                self.settings.guard.permits_literal(to.url())?;
+                drop(response);
+                _pass = None;
+                let host = to.host_and_port();
+                // On the first host this request has its place already.
+                if host != asked.host_and_port() {
+                    _pass = Some(turns(host.clone()).await.ok_or(Failure::NoTurn(host))?);
+                }
+            }
             url = to;
         }
     }

@@ -86,6 +86,23 @@ pub struct Queue {
     latest: Timestamp,
 }
 
+/// Whether a request that was sent on to a host may go there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// Now.
+    Granted,
+    /// Not before this instant; without one, not before another request to the host has ended.
+    Wait {
+        /// When to ask again.
+        until: Option<Timestamp>,
+    },
+    /// The host asked to be spared.
+    Spared {
+        /// Until then.
+        until: Timestamp,
+    },
+}
+
 #[derive(Debug)]
 enum Place {
     Waiting(Waiting),
@@ -219,6 +236,38 @@ impl Queue {
         self.change(&host, |host| host.under_way = host.under_way.saturating_sub(1));
         if let Some(waiting) = then {
             self.enqueue(feed, waiting);
+        }
+    }
+
+    /// A request that is under way elsewhere was sent on to this host, and asks for its turn: it is under way here from
+    /// then on, until [`Queue::left`]. It takes no slot of its own.
+    pub fn enter(&mut self, host: &str, now: Timestamp) -> Turn {
+        self.look_at_clock(now);
+        let name = self.hosts.get_key_value(host).map_or_else(|| Arc::from(host), |(name, _)| name.clone());
+        let per_host = self.politeness.per_host;
+        let mut turn = Turn::Granted;
+        self.change(&name, |host| {
+            let free_from = host.free_from();
+            if let Some(until) = host.spared_until.filter(|until| *until > now) {
+                turn = Turn::Spared { until };
+            } else if host.under_way >= per_host {
+                turn = Turn::Wait { until: None };
+            } else if free_from > now {
+                turn = Turn::Wait { until: Some(free_from) };
+            } else {
+                host.under_way += 1;
+                host.last_start = Some(now);
+            }
+        });
+        turn
+    }
+
+    /// The request that was granted a turn on this host has ended there.
+    pub fn left(&mut self, host: &str, now: Timestamp) {
+        self.look_at_clock(now);
+        if let Some((name, _)) = self.hosts.get_key_value(host) {
+            let name = name.clone();
+            self.change(&name, |host| host.under_way = host.under_way.saturating_sub(1));
         }
     }
 

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use super::host::MAX_HOST_PAUSE;
 use crate::model::{FeedState, FeedUrl, Pace, PendingMove, Schedule, Timestamp};
 
 const MINUTE: Duration = Duration::from_mins(1);
@@ -14,12 +15,8 @@ const WEEK: Duration = Duration::from_hours(7 * 24);
 
 /// How many times more seldom a feed is asked while its hub pushes.
 const PUSHED_SHARE: u32 = 4;
-/// How often a feed is asked while nothing is known of its rhythm.
-const UNKNOWN_RHYTHM_INTERVAL: Duration = HOUR;
-/// A feed is asked so many times in the mean pause between two of its entries.
-const POLLS_PER_ENTRY: u32 = 8;
-/// A feed that is silent beyond its rhythm is asked so many times in as long as it has been silent.
-const POLLS_PER_SILENCE: u32 = 16;
+/// The rhythm of a feed of which none is known.
+const UNKNOWN_RHYTHM: Duration = Duration::from_hours(4);
 /// How many of the newest entries tell the rhythm.
 const RHYTHM_ENTRIES: usize = 20;
 /// The share of a poll's delay that chance adds at most, so that feeds met together part ways.
@@ -39,6 +36,11 @@ const SUCCESSES_TO_MOVE: u8 = 3;
 const FAULTS_TO_QUARANTINE: u32 = 3;
 /// How far ahead an hour is looked for that `skipHours` and `skipDays` leave open.
 const MAX_SKIPPED_HOURS: u32 = 8 * 24;
+
+/// What became due in a pause is asked over so many times as long as the pause was, at most.
+const RECOVERY_STRETCH: u32 = 10;
+/// And over no longer than this.
+const MAX_RECOVERY: Duration = Duration::from_hours(4);
 
 /// The configured bounds of waiting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -168,6 +170,14 @@ pub fn host_pause(answer: &Answered) -> Option<Duration> {
     }
 }
 
+/// Until when a feed's last answer asked to spare its whole host, as far as its schedule still tells: what
+/// [`host_pause`] said may have been forgotten with the queue, when the daemon was restarted.
+pub fn host_spared_until(schedule: &Schedule) -> Option<Timestamp> {
+    let was_told = schedule.state == FeedState::Held && matches!(schedule.last_status, Some(429 | 503));
+    let asked = schedule.last_attempt.filter(|_| was_told)?;
+    Some(schedule.next_poll.min(asked.plus(MAX_HOST_PAUSE)))
+}
+
 /// When a stored schedule is due, seen from `now`. A schedule made in the future, or due so late that no rule could have
 /// said so, comes from a clock that went wrong: it is brought back, with the wait that was meant.
 pub fn due_at(schedule: &Schedule, limits: &Limits, now: Timestamp) -> Timestamp {
@@ -193,6 +203,27 @@ pub fn due_while_pushed(schedule: &Schedule, limits: &Limits, now: Timestamp, ji
 pub fn due_without_push(schedule: &Schedule) -> Timestamp {
     let usual = schedule.last_success.map(|at| out_of_skipped(at.plus(schedule.interval), &schedule.pace, 0.0));
     usual.map_or(schedule.next_poll, |usual| usual.min(schedule.next_poll))
+}
+
+/// When a feed is asked that became due in a pause: while our network was down, the machine slept or the daemon did not
+/// run. `since` is the beginning of the pause, or of what is known of it.
+///
+/// All of them at once would be a stampede. Each goes on in its old beat, as if it had left out the turns that it missed,
+/// so that no more requests are sent than at any other time. Only where that would take long for what was missed are they
+/// drawn closer, in the order in which they became due: nobody waits for more than four hours.
+pub fn after_pause(schedule: &Schedule, limits: &Limits, since: Timestamp, now: Timestamp, jitter: f64) -> Timestamp {
+    let due = due_at(schedule, limits, now);
+    if due >= now {
+        return due;
+    }
+    let waited = schedule.last_attempt.map_or(Duration::ZERO, |asked| due.since(asked)).max(schedule.interval);
+    let pause = now.since(since.min(due));
+    let order = due.since(since).as_secs_f64() / pause.min(waited).as_secs_f64().max(1.0);
+    let place = (1.0 - JITTER_SHARE) * order.min(1.0) + JITTER_SHARE * jitter.clamp(0.0, 1.0);
+    let drawn_closer = pause.saturating_mul(RECOVERY_STRETCH).min(MAX_RECOVERY).mul_f64(place);
+    let missed_seconds = now.since(due).as_secs().checked_rem(waited.as_secs()).unwrap_or(0);
+    let in_old_beat = waited.saturating_sub(Duration::from_secs(missed_seconds));
+    out_of_skipped(now.plus(in_old_beat.min(drawn_closer)), &schedule.pace, jitter)
 }
 
 fn skipped_at_most() -> Duration {
@@ -240,13 +271,9 @@ impl Step<'_> {
 
     /// How long to wait after a success, without jitter.
     fn interval(&self, schedule: &Schedule, freshness: Option<Duration>, newest: Option<Timestamp>) -> Duration {
-        let adaptive = match schedule.rhythm {
-            Some(rhythm) => {
-                let silence = newest.map_or(Duration::ZERO, |newest| self.now.since(newest));
-                (rhythm / POLLS_PER_ENTRY).max(silence / POLLS_PER_SILENCE)
-            }
-            None => UNKNOWN_RHYTHM_INTERVAL,
-        };
+        let rhythm = schedule.rhythm.unwrap_or(UNKNOWN_RHYTHM);
+        let silence = newest.map_or(Duration::ZERO, |newest| self.now.since(newest));
+        let adaptive = adaptive(rhythm.max(silence), self.limits.min_interval);
         let pace = &schedule.pace;
         let ttl = Duration::from_secs(60 * u64::from(pace.ttl_minutes.unwrap_or(0)));
         let period = Duration::from_secs(u64::from(pace.update_period.map_or(0, |period| period.seconds)));
@@ -358,7 +385,7 @@ impl Step<'_> {
 
     /// Nothing is known but that nobody can be reached: as before, a little later and spread out.
     fn offline(&self) -> Schedule {
-        let later = self.now.plus(MINUTE + self.limits.min_interval.mul_f64(self.jitter));
+        let later = self.now.plus(MINUTE.min(self.limits.min_interval) + self.limits.min_interval.mul_f64(self.jitter));
         Schedule { next_poll: later.max(due_at(self.old, self.limits, self.now)), ..self.old.clone() }
     }
 
@@ -388,6 +415,14 @@ impl Step<'_> {
         let delay = retry_after.map_or(own, |asked| own.max(bounded(asked)));
         Schedule { state, next_poll: self.now.plus(delay), ..schedule }
     }
+}
+
+/// The geometric mean of a feed's rhythm and the least interval. Of all ways to spend so many requests on feeds of
+/// different rhythm, the square root finds their entries soonest: those who post often need few more requests than those
+/// who post seldom, who otherwise would be heard last.
+fn adaptive(rhythm: Duration, min_interval: Duration) -> Duration {
+    let millis = (rhythm.as_millis() as f64 * min_interval.as_millis() as f64).sqrt();
+    Duration::from_millis(millis.round() as u64)
 }
 
 /// `first` · 2ⁿ, at most `cap`.

@@ -4,10 +4,13 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
 mod harness;
+#[path = "../month/mod.rs"]
+mod month;
 #[path = "../village/mod.rs"]
 #[allow(dead_code, reason = "the example uses the rest")]
 mod village;
 
+mod answers;
 mod cleaning;
 mod command_line;
 mod config;
@@ -21,10 +24,12 @@ mod includes;
 mod list_edits;
 mod lists;
 mod moves;
+mod network;
 mod origin;
 mod readers;
 mod reading;
 mod regressions;
+mod short_month;
 mod store;
 mod systemd;
 mod two_hundred;

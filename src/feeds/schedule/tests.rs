@@ -69,22 +69,23 @@ fn a_success_waits_for_the_longest_of_what_is_asked() {
     let fresh = |seconds| Answered { freshness: Some(Duration::from_secs(seconds)), ..status(200) };
     for (name, answer, pace, dates, expected) in [
         ("nothing known", status(200), Pace::default(), vec![], HOUR),
-        ("an entry an hour", status(200), Pace::default(), dates(1), 15 * MINUTE),
-        ("an entry a day", status(200), Pace::default(), dates(24), 3 * HOUR),
-        ("an entry a month", status(200), Pace::default(), dates(720), DAY),
+        ("an entry an hour", status(200), Pace::default(), dates(1), 30 * MINUTE),
+        ("an entry in 36 hours", status(200), Pace::default(), dates(36), 3 * HOUR),
+        ("an entry in 24 days", status(200), Pace::default(), dates(24 * 24), 12 * HOUR),
+        ("an entry in a quarter", status(200), Pace::default(), dates(24 * 100), DAY),
         ("all entries at once", status(200), Pace::default(), vec![NOW; 10], HOUR),
         ("fresh for long", fresh(7200), Pace::default(), dates(1), 2 * HOUR),
         ("fresh for ever", fresh(u64::from(u32::MAX)), Pace::default(), dates(1), DAY),
-        ("fresh for no time", fresh(0), Pace::default(), dates(24), 3 * HOUR),
+        ("fresh for no time", fresh(0), Pace::default(), dates(36), 3 * HOUR),
         ("ttl", status(200), pace(Some(300), None), dates(1), 5 * HOUR),
         ("a nonsensical ttl", status(200), pace(Some(u32::MAX), None), dates(1), DAY),
         ("an update period", status(200), pace(None, Some(6 * 3600)), dates(1), 6 * HOUR),
-        ("all of them", fresh(60), pace(Some(1), Some(1)), dates(24), 3 * HOUR),
+        ("all of them", fresh(60), pace(Some(1), Some(1)), dates(36), 3 * HOUR),
         (
-            "silent for 32 days",
+            "silent for 24 days",
             status(200),
             Pace::default(),
-            dates(1).iter().map(|at| at.minus(DAY * 8)).collect(),
+            dates(1).iter().map(|at| at.minus(DAY * 24)).collect(),
             12 * HOUR,
         ),
         ("asked to wait", Answered { retry_after: Some(5 * HOUR), ..status(200) }, Pace::default(), dates(1), 5 * HOUR),
@@ -120,7 +121,7 @@ fn what_a_document_asks_for_holds_for_the_304s_after_it() {
     assert_eq!(delay(&schedule, &unchanged(status(304))), 4 * HOUR);
     let short = Answered { freshness: Some(9 * HOUR), ..status(304) };
     assert_eq!(delay(&schedule, &unchanged(short)), 9 * HOUR, "freshness comes from the headers of this answer");
-    let silent = Outcome::Unchanged { answer: status(304), newest: Some(NOW.minus(DAY * 8)) };
+    let silent = Outcome::Unchanged { answer: status(304), newest: Some(NOW.minus(DAY * 24)) };
     assert_eq!(delay(&schedule, &silent).as_secs() / 3600, 12, "a silent feed is asked less");
 }
 
@@ -213,6 +214,33 @@ fn a_refusal_that_lasts_is_asked_daily() {
 }
 
 #[test]
+fn a_404_is_asked_daily_whatever_the_longest_backoff_and_weekly_after_a_month() {
+    let wait = |schedule: &Schedule, max_backoff, now: Timestamp| {
+        let limits = Limits { max_backoff, ..limits() };
+        next(schedule, &refused(404, None), &limits, now, 1.0).schedule.next_poll.since(now)
+    };
+    let mut schedule = after(new(), &[fetched(status(200))]);
+    for hours in [2, 4, 8, 16, 24, 24] {
+        assert_eq!(wait(&schedule, WEEK * 4, schedule.next_poll), HOUR * hours);
+        assert_eq!(wait(&schedule, HOUR, schedule.next_poll), HOUR * hours);
+        schedule = after(schedule, &[refused(404, None)]);
+    }
+    let since = schedule.failing_since.expect("it fails");
+    schedule.failures = 30;
+    assert_eq!(wait(&schedule, DAY, since.plus(LONG_FAILING)), WEEK);
+    assert_eq!(wait(&schedule, DAY, since.plus(LONG_FAILING).minus(MINUTE)), DAY);
+}
+
+#[test]
+fn a_redirect_that_is_not_permanent_changes_nothing() {
+    let via = fetched(Answered { redirected: true, ..status(200) });
+    let first = after(new(), &[fetched(moved("https://new.example/feed"))]);
+    assert!(first.pending_move.is_some());
+    let second = next(&first, &via, &limits(), first.next_poll, 0.0);
+    assert_eq!((second.adopted, second.schedule.pending_move), (None, None), "nor does it confirm a permanent one");
+}
+
+#[test]
 fn a_410_is_confirmed_after_a_day() {
     let once = after(new(), &[fetched(status(200)), refused(410, None)]);
     let early = next(&once, &refused(410, None), &limits(), once.next_poll.minus(20 * HOUR), 0.0).schedule;
@@ -302,6 +330,45 @@ fn hosts_are_spared_when_they_say_so() {
     assert_eq!((pause(503, None), pause(500, Some(MINUTE)), pause(200, Some(MINUTE))), (None, None, None));
 }
 
+#[test]
+fn a_spared_host_is_remembered_by_its_feeds() {
+    let ok = after(new(), &[fetched(status(200))]);
+    let spared = |outcome: Outcome| {
+        let schedule = next(&ok, &outcome, &limits(), NOW, 0.0).schedule;
+        host_spared_until(&schedule).map(|until| until.since(NOW))
+    };
+    assert_eq!(spared(refused(429, Some(90 * MINUTE))), Some(HOUR));
+    assert_eq!(spared(refused(503, Some(5 * HOUR))), Some(HOUR));
+    assert_eq!((spared(refused(503, None)), spared(refused(403, None)), spared(failed())), (None, None, None));
+}
+
+#[test]
+fn what_became_due_in_a_pause_goes_on_in_its_old_beat() {
+    let schedule = |waits: Duration, due: Timestamp| Schedule {
+        state: FeedState::Ok,
+        interval: waits,
+        next_poll: due,
+        last_attempt: Some(due.minus(waits)),
+        ..new()
+    };
+    let asked = |waits, due, pause: Duration, jitter| {
+        after_pause(&schedule(waits, due), &limits(), NOW.minus(pause), NOW, jitter).since(NOW)
+    };
+    // Half an hour into an hour's pause.
+    let due = NOW.minus(HOUR / 2);
+    assert_eq!(asked(HOUR, due, HOUR, 0.5), 30 * MINUTE, "in its old beat");
+    assert_eq!(asked(HOUR, NOW.minus(HOUR * 7 / 2), HOUR * 8, 0.5), 30 * MINUTE, "however often it was missed");
+    assert_eq!(asked(DAY, NOW.minus(MINUTE), MINUTE * 2, 0.5), 10 * MINUTE, "soon after a short pause");
+    assert_eq!(asked(DAY, due, HOUR, 0.5), 2 * HOUR, "and in a few hours after any");
+    assert_eq!(asked(DAY, due, DAY * 10, 0.5), MAX_RECOVERY.mul_f64(0.95));
+    assert_eq!(asked(HOUR, NOW.plus(MINUTE), HOUR, 0.5), MINUTE, "what is not due stays where it is");
+    assert_eq!(
+        after_pause(&new(), &limits(), NOW.minus(HOUR), NOW, 0.9),
+        NOW,
+        "nobody waits to be asked for the first time"
+    );
+}
+
 fn any_duration() -> impl Strategy<Value = Duration> {
     prop_oneof![Just(Duration::ZERO), Just(Duration::MAX), (0..100_000_000u64).prop_map(Duration::from_secs)]
 }
@@ -378,7 +445,7 @@ proptest! {
                 let gone = matches!(&outcome, Outcome::Refused { answer } if answer.status == 410);
                 prop_assert!(gone);
             } else if outcome == Outcome::Offline {
-                prop_assert!(wait >= MINUTE);
+                prop_assert!(wait >= MINUTE.min(limits.min_interval));
                 prop_assert_eq!(&Schedule { next_poll: before.next_poll, ..after.clone() }, &before);
             } else {
                 prop_assert!(wait + Duration::from_secs(1) >= limits.min_interval.min(limits.max_backoff), "{:?}", wait);
@@ -391,6 +458,55 @@ proptest! {
             prop_assert!(adopted.is_none() || after.pending_move.is_none());
             schedule = after;
         }
+    }
+
+    /// However long the pause was and whenever the feed became due in it: it is asked within its own waiting time and
+    /// within hours, and not in hours that it skips.
+    #[test]
+    fn a_pause_ends_in_bounds(
+        waits_s in 900..700_000u64,
+        late_s in 1..1_000_000u64,
+        pause_s in 1..1_000_000u64,
+        jitter in 0.0..1.0f64,
+    ) {
+        let [waits, late, pause] = [waits_s, late_s, pause_s].map(Duration::from_secs);
+        let asked = |due: Timestamp, pace: Pace| {
+            let schedule =
+                Schedule { next_poll: due, interval: waits, last_attempt: Some(due.minus(waits)), pace, ..new() };
+            after_pause(&schedule, &limits(), NOW.minus(pause), NOW, jitter)
+        };
+        let due = NOW.minus(late);
+        let at = asked(due, Pace::default());
+        let longest = waits.min(MAX_RECOVERY).min(pause.max(late) * RECOVERY_STRETCH);
+        prop_assert!(at >= NOW && at.since(NOW) <= longest);
+        let open = asked(due, Pace { skip_hours: 0xff_f000, ..Pace::default() });
+        prop_assert!(open.seconds().rem_euclid(86_400) < 12 * 3600);
+    }
+
+    /// Quarantine is entered at the third parser fault in a row, at whatever else happens before, asked daily, and
+    /// left by a good answer alone.
+    #[test]
+    fn quarantine_is_entered_and_left(outcomes in prop::collection::vec(any_outcome(), 0..12), faults in 0..6u32) {
+        let mut schedule = new();
+        let mut now = NOW;
+        for outcome in outcomes.iter().cloned().chain((0..faults).map(|_| unusable(true))) {
+            now = now.plus(HOUR);
+            let before = schedule.clone();
+            schedule = next(&before, &outcome, &limits(), now, 0.5).schedule;
+            match &outcome {
+                Outcome::Unusable { answer, parser_fault: true, .. } => {
+                    prop_assert_eq!(schedule.parser_faults, before.parser_faults + 1);
+                    prop_assert_eq!(schedule.state == FeedState::Quarantined, before.parser_faults >= 2);
+                    if before.parser_faults >= 2 && answer.retry_after.is_none() {
+                        prop_assert!(schedule.next_poll.since(now) >= DAY && schedule.next_poll.since(now) <= DAY.mul_f64(1.1));
+                    }
+                }
+                Outcome::Fetched { .. } => prop_assert_eq!((schedule.state, schedule.parser_faults), (FeedState::Ok, 0)),
+                _ => {}
+            }
+        }
+        let healed = next(&schedule, &fetched(status(200)), &limits(), now.plus(DAY), 0.5).schedule;
+        prop_assert_eq!((healed.state, healed.parser_faults, healed.failures), (FeedState::Ok, 0, 0));
     }
 
     /// A feed that answers well is never asked sooner than its shortest and never later than its longest interval.
