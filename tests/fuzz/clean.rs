@@ -1,4 +1,4 @@
-//! HTML from strangers: what the cleaner lets through is harmless, short enough, and stays as it is when cleaned again.
+//! HTML from strangers: what the cleaner lets through is harmless and short enough, and says the same when cleaned again.
 //!
 //! The first byte of an input says whether it is HTML or text and whether relative addresses have a base.
 
@@ -25,7 +25,8 @@ fuzz_target!(|input: &[u8]| {
 
     let twice = clean::html(&Markup::Html(once.as_str().to_owned()), base);
     harmless(twice.as_str());
-    assert_eq!(visible(once.as_str()), visible(twice.as_str()), "cleaned again, it stays the same");
+    // The tree may differ: what the cleaner drops may have closed what it keeps.
+    assert_eq!(words(once.as_str()), words(twice.as_str()), "cleaned again, it says the same");
 
     for most in [0, 1, 40, 10_000] {
         let text = clean::text(&html, most);
@@ -35,9 +36,9 @@ fuzz_target!(|input: &[u8]| {
     }
 });
 
-/// HTML without characters that nobody sees.
-fn visible(html: &str) -> String {
-    html.chars().filter(|c| !c.is_control()).collect()
+/// What HTML says, without the white space that elements bring.
+fn words(html: &str) -> String {
+    clean::text(html, usize::MAX).split_whitespace().collect()
 }
 
 /// Fails on any element, attribute or scheme that could do something. Trusts only that the cleaner's output is regular:
@@ -57,9 +58,13 @@ fn harmless(html: &str) {
             let attribute = attribute.trim().trim_end_matches('=');
             let Some(value) = parts.next() else { break };
             let does_something = attribute.starts_with("on")
-                || ["action", "background", "class", "formaction", "id", "name", "srcdoc", "srcset", "style", "target"]
+                || ["action", "background", "class", "formaction", "id", "name", "srcdoc", "style", "target"]
                     .contains(&attribute);
             assert!(!does_something, "{attribute} in {html:?}");
+            if attribute == "srcset" {
+                let goes = |one: &str| ["http://", "https://"].iter().any(|scheme| one.starts_with(scheme));
+                assert!(value.split(", ").all(goes), "srcset={value} in {html:?}");
+            }
             if ["cite", "href", "poster", "src"].contains(&attribute) || attribute.ends_with(":href") {
                 let scheme = value.split(':').next().unwrap_or_default().to_ascii_lowercase();
                 let goes = value.contains(':') && ["http", "https", "mailto"].contains(&scheme.as_str());

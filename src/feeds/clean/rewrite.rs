@@ -110,7 +110,8 @@ struct Seen<'a> {
 /// What stands for a start tag, where it is not itself.
 fn open<'a>(name: &str, rest: &'a str, seen: &mut Seen<'a>) -> Option<Cow<'static, str>> {
     let is = |known: &str| name.eq_ignore_ascii_case(known);
-    if is("img") {
+    // Parsers of HTML take the one for the other (HTML, section 13.2.6.4.7).
+    if is("img") || is("image") {
         return image(rest, seen);
     }
     if is("noscript") {

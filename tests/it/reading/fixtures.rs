@@ -312,6 +312,7 @@ fn html_from_strangers_is_safe_and_keeps_its_meaning() {
             "<svg><script>x</script></svg><math><semantics><mi>y</mi><annotation>\\y</annotation></semantics></math>z",
             "yz",
         ),
+        ("<image>x</image><image src='b.png'>", "x<img src=\"https://example.org/a/b.png\">"),
         ("a\u{92}<b>b\u{7}</b>\u{92}", "a<b>b</b>"),
         ("<!-- c --><o:p>x</o:p>", "x"),
         ("1 < 2 & 3", "1 &lt; 2 &amp; 3"),
