@@ -316,21 +316,9 @@ const ADDRESSES: [(&str, &[&str]); 9] = [
     ("video", &["poster", "src"]),
 ];
 
-/// Elements that go with everything in them. Of a formula its signs stay, without those said a second time for programs.
-const GONE_WITH_CONTENT: [&str; 12] = [
-    "script",
-    "style",
-    "svg",
-    "annotation",
-    "annotation-xml",
-    "template",
-    "title",
-    "textarea",
-    "select",
-    "applet",
-    "noembed",
-    "xmp",
-];
+/// Elements that go with everything in them.
+const GONE_WITH_CONTENT: [&str; 11] =
+    ["script", "style", "svg", "math", "template", "title", "textarea", "select", "applet", "noembed", "xmp"];
 
 fn builder() -> Builder<'static> {
     let mut builder = Builder::empty();

@@ -308,10 +308,7 @@ fn html_from_strangers_is_safe_and_keeps_its_meaning() {
         ("a<br></br>b<br />c", "a<br>b<br>c"),
         ("<a name='x'/>after", "<a rel=\"noopener noreferrer\"></a>after"),
         ("<form><input><button>x</button></form>", "x"),
-        (
-            "<svg><script>x</script></svg><math><semantics><mi>y</mi><annotation>\\y</annotation></semantics></math>z",
-            "yz",
-        ),
+        ("<svg><script>x</script></svg><math><mtext>y</mtext></math>z", "z"),
         ("<image>x</image><image src='b.png'>", "x<img src=\"https://example.org/a/b.png\">"),
         ("a\u{92}<b>b\u{7}</b>\u{92}", "a<b>b</b>"),
         ("<!-- c --><o:p>x</o:p>", "x"),
