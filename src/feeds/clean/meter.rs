@@ -29,9 +29,11 @@ const HARMLESS_TAGS: usize = 200;
 const STEP_BYTES: usize = 256;
 
 /// Work that an element makes beside its bytes. All work is counted in the bytes of text that would make as much.
-const ELEMENT_WORK: usize = 48;
+const ELEMENT_WORK: usize = 64;
 /// How many siblings are looked at for the work of a byte.
 const SIBLINGS_OF_A_BYTE: usize = 8;
+/// Work that a formatting element makes with each that is open: parsers compare them, attribute by attribute.
+const COMPARING_WORK: usize = 3;
 /// What a fault takes in the cleaner's list of them, in bytes, less what is forgiven to people.
 const FAULT_BYTES: usize = 8;
 
@@ -108,6 +110,8 @@ struct Node {
 struct Meter<'a> {
     nodes: RefCell<Vec<Node>>,
     bytes: Cell<usize>,
+    /// Formatting elements that are open.
+    formatting: Cell<usize>,
     limit: usize,
     budget: &'a Budget,
     exceeded: Cell<bool>,
@@ -127,10 +131,25 @@ impl ElemName for Name {
     }
 }
 
+/// Whether an element is one that parsers open again in each new block (HTML, section 13.2.4.2).
+fn is_formatting(name: &QualName) -> bool {
+    matches!(
+        &*name.local,
+        "a" | "b" | "big" | "code" | "em" | "font" | "i" | "nobr" | "s" | "small" | "strike" | "strong" | "tt" | "u"
+    )
+}
+
 impl<'a> Meter<'a> {
     fn new(limit: usize, budget: &'a Budget) -> Self {
         let document = Node { name: None, parent: None, children: Vec::new(), bytes: 0 };
-        Self { nodes: RefCell::new(vec![document]), bytes: Cell::new(0), limit, budget, exceeded: Cell::new(false) }
+        Self {
+            nodes: RefCell::new(vec![document]),
+            bytes: Cell::new(0),
+            formatting: Cell::new(0),
+            limit,
+            budget,
+            exceeded: Cell::new(false),
+        }
     }
 
     /// Counts what costs time and no memory.
@@ -239,7 +258,17 @@ impl TreeSink for Meter<'_> {
     fn create_element(&self, name: QualName, attributes: Vec<Attribute>, _: ElementFlags) -> usize {
         let attributes: usize = attributes.iter().map(|one| one.name.local.len() + one.value.len() + 4).sum();
         let bytes = 2 * name.local.len() + 5 + attributes;
+        if is_formatting(&name) {
+            self.work(COMPARING_WORK * self.formatting.get());
+            self.formatting.set(self.formatting.get() + 1);
+        }
         self.add(Some(name), bytes)
+    }
+
+    fn pop(&self, node: &usize) {
+        if self.nodes.borrow().get(*node).and_then(|node| node.name.as_ref()).is_some_and(is_formatting) {
+            self.formatting.set(self.formatting.get().saturating_sub(1));
+        }
     }
 
     fn create_comment(&self, _: StrTendril) -> usize {
@@ -338,6 +367,10 @@ mod tests {
         assert!(is_tame(&small, 120, &Budget::new(1 << 20, 1 << 20)));
         assert!(!is_tame(&small, 120, &none_unseen), "growth beyond the limit shows once somebody looks");
         // What a table cannot hold is put before it, and its place is looked for anew each time.
+        // Each formatting element is compared with all that are open.
+        let open = numbered(140, "<b #>");
+        assert!(is_tame(&open, 140, &Budget::new(64 << 10, 0)));
+        assert!(!is_tame(&open, 140, &Budget::new(24 << 10, 0)));
         let pushed_out = format!("<table>{}", "<br>".repeat(20_000));
         assert!(!is_tame(&pushed_out, 20_001, &Budget::new(8 << 20, 0)));
         assert!(is_tame(&"<br>".repeat(20_000), 20_000, &Budget::new(8 << 20, 0)));
