@@ -33,7 +33,7 @@ const ELEMENT_WORK: usize = 64;
 /// How many siblings are looked at for the work of a byte.
 const SIBLINGS_OF_A_BYTE: usize = 8;
 /// Work that a formatting element makes with each that is open: parsers compare them, attribute by attribute.
-const COMPARING_WORK: usize = 3;
+const COMPARING_WORK: usize = 6;
 /// What a fault takes in the cleaner's list of them, in bytes, less what is forgiven to people.
 const FAULT_BYTES: usize = 8;
 
@@ -369,8 +369,8 @@ mod tests {
         // What a table cannot hold is put before it, and its place is looked for anew each time.
         // Each formatting element is compared with all that are open.
         let open = numbered(140, "<b #>");
-        assert!(is_tame(&open, 140, &Budget::new(64 << 10, 0)));
-        assert!(!is_tame(&open, 140, &Budget::new(24 << 10, 0)));
+        assert!(is_tame(&open, 140, &Budget::new(96 << 10, 0)));
+        assert!(!is_tame(&open, 140, &Budget::new(48 << 10, 0)));
         let pushed_out = format!("<table>{}", "<br>".repeat(20_000));
         assert!(!is_tame(&pushed_out, 20_001, &Budget::new(8 << 20, 0)));
         assert!(is_tame(&"<br>".repeat(20_000), 20_000, &Budget::new(8 << 20, 0)));
