@@ -83,8 +83,8 @@ pub async fn open_store(config: &Config) -> Result<Arc<Store>, OpenError> {
     Ok(Arc::new(opening.await.expect("opening returns its errors")?))
 }
 
-/// Runs until `signals.shutdown`: watches the lists, fetches, stores, serves on `listener`. Calls `on_ready` once lists are
-/// read and the listener is served, and `on_alive` every few seconds while scheduler, writer and server are alive.
+/// Runs until `signals.shutdown`: watches the lists, fetches, stores, serves on `listener`. Calls `on_ready` once lists
+/// are read and the listener is served, and `on_alive` every few seconds while scheduler, writer and server are alive.
 pub async fn run(
     config: Config,
     store: Arc<Store>,

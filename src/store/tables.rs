@@ -1,8 +1,8 @@
 //! The on-disk format, version 1: which tables there are, and how their keys are made.
 //!
 //! One redb file. Numbers inside keys are big-endian and instants have their sign bit flipped, so that bytes sort as
-//! numbers do. Values are described in `records`, `text`, `kept` and `packing`; each begins with a version byte of its own, except those
-//! of fixed width.
+//! numbers do. Values are described in `records`, `text`, `kept`, `copies`, `websub`, `health` and `packing`; each begins
+//! with a version byte of its own, except those of fixed width.
 //!
 //! | table | key | value | what |
 //! | --- | --- | --- | --- |
