@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, RwLock, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -35,7 +35,7 @@ use crate::listen::live::Live;
 use crate::lists::watch::Watcher;
 use crate::model::{Feed, Timestamp};
 use crate::store::{OpenError, Retention, Store};
-use poll::{Gate, Order, Poller};
+use poll::{Order, Poller};
 use pulse::Pulse;
 use reload::Lists;
 use websub::Hubs;
@@ -68,6 +68,10 @@ pub struct Signals {
     /// Read the configuration again; keep the old one when the new one is bad.
     pub reload: Arc<Notify>,
 }
+
+/// Held for reading by every visit while it commits and shows a feed, for writing by who changes stored feeds otherwise:
+/// who takes over lists, marks, joins or sweeps.
+type Gate = Arc<RwLock<()>>;
 
 /// Visits that wait to be looked at for the hubs that the feeds name.
 const MAX_NOTES: usize = 1024;

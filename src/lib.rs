@@ -59,7 +59,7 @@
 //! - The clock and chance are asked in `daemon` alone (and by the watcher, the server and the store for their own pauses).
 //! - The daemon never writes to a list; only the command `listend add` does ([`lists::edit`]).
 //! - A feed's next state is made by one at a time (`daemon::visit`'s claims) and only from the state that it has; nobody
-//!   joins, marks or sweeps feeds while one is committed (`daemon::poll`'s gate).
+//!   joins, marks or sweeps feeds while one is committed (`daemon`'s gate).
 //! - HTML reaches a page only as [`model::CleanHtml`], which only the cleaner and the store make.
 //! - Credentials in addresses are never shown: [`model::FeedUrl`] prints without them.
 //!

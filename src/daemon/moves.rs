@@ -21,9 +21,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tracing::{info, warn};
 
-use super::poll::Gate;
 use super::writer::Commits;
-use super::{blocking, now};
+use super::{Gate, blocking, now};
 use crate::http::App;
 use crate::listen::live::Live;
 use crate::model::{Feed, FeedId, FeedUrl, Hash64};

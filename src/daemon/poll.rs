@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{RwLock, mpsc};
+use tokio::sync::mpsc;
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -18,7 +18,7 @@ use super::moves::Moves;
 use super::pulse::Pulse;
 use super::visit::{Note, Pause, Reach, Unreached, Visit, Visitor};
 use super::writer::Commits;
-use super::{chance, moment, now, pulse};
+use super::{Gate, chance, moment, now, pulse};
 use crate::config::Config;
 use crate::feeds::host::outage::{Fault, Network};
 use crate::feeds::host::{CLOCK_TOLERANCE, Politeness, Queue, Standing};
@@ -27,9 +27,6 @@ use crate::http::App;
 use crate::model::{Feed, FeedId, FeedState, Timestamp};
 use crate::store::FeedUpdate;
 use detours::Detours;
-
-/// Held for reading by every visit while it commits and shows a feed, for writing by who changes stored feeds otherwise.
-pub(super) type Gate = Arc<RwLock<()>>;
 
 /// What the poller is told.
 #[derive(Debug)]

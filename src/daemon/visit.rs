@@ -17,10 +17,9 @@ use tracing::{debug, info, warn};
 pub(super) use pushed::{Note, TakenIn};
 
 use super::moves::Moves;
-use super::poll::Gate;
 use super::seek::{Found, Page, seek};
 use super::writer::Commits;
-use super::{blocking, chance, moment, now};
+use super::{Gate, blocking, chance, moment, now};
 use crate::config::Config;
 use crate::feeds::address::Guard;
 use crate::feeds::fetch::{self, ACCEPT_FEED, Answer, Client, Failure, Turns};
