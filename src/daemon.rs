@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, RwLock, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -35,7 +35,7 @@ use crate::listen::live::Live;
 use crate::lists::watch::Watcher;
 use crate::model::{Feed, Timestamp};
 use crate::store::{OpenError, Retention, Store};
-use poll::{Gate, Order, Poller};
+use poll::{Order, Poller};
 use pulse::Pulse;
 use reload::Lists;
 use websub::Hubs;
@@ -69,6 +69,10 @@ pub struct Signals {
     pub reload: Arc<Notify>,
 }
 
+/// Held for reading by every visit while it commits and shows a feed, for writing by who changes stored feeds otherwise:
+/// who takes over lists, marks, joins or sweeps.
+type Gate = Arc<RwLock<()>>;
+
 /// Visits that wait to be looked at for the hubs that the feeds name.
 const MAX_NOTES: usize = 1024;
 /// How long tasks may take to end.
@@ -83,8 +87,8 @@ pub async fn open_store(config: &Config) -> Result<Arc<Store>, OpenError> {
     Ok(Arc::new(opening.await.expect("opening returns its errors")?))
 }
 
-/// Runs until `signals.shutdown`: watches the lists, fetches, stores, serves on `listener`. Calls `on_ready` once lists are
-/// read and the listener is served, and `on_alive` every few seconds while scheduler, writer and server are alive.
+/// Runs until `signals.shutdown`: watches the lists, fetches, stores, serves on `listener`. Calls `on_ready` once lists
+/// are read and the listener is served, and `on_alive` every few seconds while scheduler, writer and server are alive.
 pub async fn run(
     config: Config,
     store: Arc<Store>,

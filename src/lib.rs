@@ -5,16 +5,29 @@
 //!
 //! outline → subscription → due → fetched → entries → one commit → page → bytes → response
 //!
-//! [`lists::watch`] says that a list was saved, `daemon::includes` that a remote one has changed; `daemon::reload` makes a new [`lists::roster`] of all lists and binds it to
-//! feed numbers in [`listen::live`]. `daemon::poll` takes what is due out of [`feeds::host`]'s queue and sends
-//! `daemon::visit` to each feed: [`feeds::fetch`] asks, [`feeds::parse`] reads, [`feeds::identity`] compares with what
-//! the [`store`] knows, [`feeds::clean`] makes new text safe, [`feeds::schedule`] says when to come again, and
-//! `daemon::writer` commits all of it at once, many feeds together. `daemon::moves` notices feeds that turn out to be one, and
-//! the [`store`] joins them. A request finds its view in [`listen::view`],
+//! [`lists::watch`] says that a list was saved, `daemon::includes` that a remote one has changed, and
+//! [`lists::include`] puts remote ones in their place; `daemon::reload` makes a new [`lists::roster`] of all lists and
+//! binds it to feed numbers in [`listen::live`]. `daemon::poll` takes what is due out of [`feeds::host`]'s queue and
+//! sends `daemon::visit` to each feed: [`feeds::fetch`] asks, [`feeds::parse`] reads, [`feeds::identity`] compares with
+//! what the [`store`] knows, [`feeds::clean`] makes new text safe, [`feeds::schedule`] says when to come again, and
+//! `daemon::writer` commits all of it at once, many feeds together. A request finds its view in [`listen::view`],
 //! [`listen::merge`] makes the page, [`publish`] its bytes, and [`http`] keeps them until something in the view changes.
 //!
-//! Where a feed names a hub, `daemon::websub` has it push: the hub comes to [`http::websub`], [`feeds::websub`] says what is
-//! to be believed, and `daemon::visit` takes the document in as if it had been fetched. `daemon::ping` tells our own hub.
+//! Where an answer is not that simple:
+//!
+//! - It is a page. `daemon::seek` looks for the feed that [`feeds::discover`] says it names, and the feed is asked there
+//!   from then on.
+//! - It redirects to another host. `daemon::poll` gives it a turn on that host first (its `detours`).
+//! - Nobody answers. [`feeds::host::outage`] waits with the verdict until it is clear whether our own network is down;
+//!   then no feed is blamed.
+//! - It moved, or its outline was edited. `daemon::moves` notices feeds that turn out to be one, and the [`store`] joins
+//!   them.
+//! - It changes how the feed fares. [`listen::health::news`] words that as an event, which is committed with the entries;
+//!   [`listen::health`] makes the pages of `/health`.
+//!
+//! Where a feed names a hub, `daemon::websub` has it push: the hub comes to [`http::websub`], [`feeds::websub`] says what
+//! is to be believed, and `daemon::visit` takes in the entries as if they had been fetched. `daemon::ping` tells our own
+//! hub.
 //!
 //! # The rooms
 //!
@@ -30,7 +43,8 @@
 //! | [`http`] | requests and answers: routes, access, conditional requests, kept pages | fetching, the schedule |
 //! | [`daemon`] | the clock, the due queue and every task | formats |
 //!
-//! The binary adds the command line (`src/main.rs`, and a file for each command in `src/commands/`).
+//! Beside them stands `references`, what `&…;` means in feeds, lists and HTML alike. The binary adds the command line
+//! (`src/main.rs`, and a file for each command in `src/commands/`).
 //!
 //! # What must never be
 //!
@@ -40,9 +54,12 @@
 //! - Nothing from outside can panic, abort or exhaust the process: no recursion on outside data, every size bounded by
 //!   a configuration key or a named constant. A fault stays with its feed, its outline or its request.
 //! - Nothing that was pushed is believed but for a signature of SHA-256 or better, made with a secret that only its hub
-//!   has; and a push changes entries only, never where or when a feed is fetched.
+//!   has; and a push changes entries only, never where a feed is fetched. One that is signed weakly or cannot be read has
+//!   the feed asked sooner, once a minute at most, and does nothing else.
 //! - The clock and chance are asked in `daemon` alone (and by the watcher, the server and the store for their own pauses).
 //! - The daemon never writes to a list; only the command `listend add` does ([`lists::edit`]).
+//! - A feed's next state is made by one at a time (`daemon::visit`'s claims) and only from the state that it has; nobody
+//!   joins, marks or sweeps feeds while one is committed (`daemon`'s gate).
 //! - HTML reaches a page only as [`model::CleanHtml`], which only the cleaner and the store make.
 //! - Credentials in addresses are never shown: [`model::FeedUrl`] prints without them.
 //!

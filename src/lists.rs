@@ -1,8 +1,9 @@
 //! OPML lists: reading them, the roster made of them, its changes, and noticing that a file was saved.
 //!
 //! The flow: [`watch`] says that something was saved, [`read`] takes the files, [`opml`] turns each into an outline
-//! tree (where it cannot, the daemon keeps the list's last good content), [`roster`] makes one picture of all of them, and [`diff`] says
-//! what became of the people in it. Knows nothing of the network or the database.
+//! tree (where it cannot, the daemon keeps the list's last good content), [`mod@include`] puts remote lists in their places,
+//! [`roster`] makes one picture of all of them, and [`diff`] says what became of the people in it. [`edit`] writes new
+//! outlines into a file. Knows nothing of the network or the database.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};

@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use super::visit::fetch_settings;
+use super::visit::{fetch_settings, limits};
 use super::{blocking, chance, now, poll, pulse};
 use crate::config::Config;
 use crate::feeds::fetch::{Answer, Client, Failure};
@@ -162,8 +162,7 @@ impl Includes {
     }
 
     fn limits(&self) -> Limits {
-        let fetch = &self.config.fetch;
-        Limits { min_interval: fetch.min_interval, max_interval: fetch.max_interval, max_backoff: fetch.max_backoff }
+        limits(&self.config)
     }
 
     fn enqueue(&mut self, id: FeedId) {

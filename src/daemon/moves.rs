@@ -1,14 +1,18 @@
 //! Feeds that turn out to be one: looks for them, and has the store join them.
 //!
-//! Two ways lead there. *Twins*: two feeds that stand in lists are fetched from one address, because one redirects to
-//! the other for good, or both to a third. The feed whose own address that is wins; where it is nobody's, the one that was
-//! followed first. So nobody gets hold of another's feed by redirecting to it: he makes an alias of his own outline, no
-//! more. That the same address answers over http and https is no proof, and neither are equal ids: twins of that kind
-//! become one when one of them redirects. An address that once was an
-//! alias stays one as long as the feed is kept; whoever edits it in the outline has another subscription. *An edited outline*: the first entries from the new address tell whether it is
-//! the feed that the outline named before. One id in common, and the old feed wins, with its number, its entries and
-//! their places. Until that is known, views show the old feed's entries in the place of the new one's; however
-//! long the first answer takes, the old one is not asked meanwhile, and its history goes after the usual 30 days.
+//! Two ways lead there.
+//!
+//! *Twins*: two feeds that stand in lists are fetched from one address, because one redirects to the other for good, or
+//! both to a third. The feed whose own address that is wins; where it is nobody's, the one that was followed first. So
+//! nobody gets hold of another's feed by redirecting to it: he makes an alias of his own outline, no more. That the same
+//! address answers over http and https is no proof, and neither are equal ids: twins of that kind become one when one of
+//! them redirects. An address that once was an alias stays one as long as the feed is kept; whoever edits it in the
+//! outline has another subscription.
+//!
+//! *An edited outline*: the first entries from the new address tell whether it is the feed that the outline named
+//! before. One id in common, and the old feed wins, with its number, its entries and their places. Until that is known,
+//! views show the old feed's entries in the place of the new one's; however long the first answer takes, the old one is
+//! not asked meanwhile, and its history goes after the usual 30 days.
 //!
 //! Knows what makes feeds one; what becomes of their entries is the store's business.
 
@@ -17,16 +21,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tracing::{info, warn};
 
-use super::poll::Gate;
 use super::writer::Commits;
-use super::{blocking, now};
+use super::{Gate, blocking, now};
 use crate::http::App;
 use crate::listen::live::Live;
 use crate::model::{Feed, FeedId, FeedUrl, Hash64};
 use crate::store::{FeedUpdate, Join, Kinship, Store, StoreError};
-
-/// Feeds looked at between two looks at the lock that protects them.
-const FEEDS_AT_ONCE: usize = 1000;
 
 /// Looks for feeds that are one.
 #[derive(Debug)]
@@ -165,10 +165,9 @@ impl Moves {
 
 /// Which of the feeds that stand in lists may be one.
 fn find(live: &Live) -> Found {
-    let listed: HashSet<FeedId> = live.bound().ids.values().copied().collect();
     let mut found = Found::default();
     let mut adopted: HashMap<FeedUrl, Vec<Arc<Feed>>> = HashMap::new();
-    for_each(live, &listed, |feed| {
+    live.for_each_listed(|feed| {
         adopted.extend(feed.moved_to.clone().map(|address| (address, Vec::new())));
         if let Some(winner) = feed.predecessor.filter(|_| feed.next_seq > 0) {
             found.edited.push(Join { winner, loser: feed.id, kinship: Kinship::Edited });
@@ -177,7 +176,7 @@ fn find(live: &Live) -> Found {
     if adopted.is_empty() {
         return found;
     }
-    for_each(live, &listed, |feed| {
+    live.for_each_listed(|feed| {
         if let Some(twins) = adopted.get_mut(feed.address()) {
             twins.push(Arc::clone(feed));
         }
@@ -195,17 +194,6 @@ fn find(live: &Live) -> Found {
         found.twins.extend(losers.map(|loser| Join { winner: winner.id, loser: loser.id, kinship: Kinship::Twins }));
     }
     found
-}
-
-/// Calls `look` with every one of these feeds, in the order of their numbers.
-fn for_each(live: &Live, listed: &HashSet<FeedId>, mut look: impl FnMut(&Arc<Feed>)) {
-    let mut after = None;
-    loop {
-        let feeds = live.feeds_after(after, FEEDS_AT_ONCE);
-        let Some(last) = feeds.last() else { return };
-        after = Some(last.id);
-        feeds.iter().filter(|feed| listed.contains(&feed.id)).for_each(&mut look);
-    }
 }
 
 fn is_listed(live: &Live, feed: FeedId) -> bool {

@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{RwLock, mpsc};
+use tokio::sync::mpsc;
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -18,18 +18,15 @@ use super::moves::Moves;
 use super::pulse::Pulse;
 use super::visit::{Note, Pause, Reach, Unreached, Visit, Visitor};
 use super::writer::Commits;
-use super::{chance, moment, now, pulse};
+use super::{Gate, chance, moment, now, pulse};
 use crate::config::Config;
 use crate::feeds::host::outage::{Fault, Network};
-use crate::feeds::host::{Politeness, Queue, Standing};
+use crate::feeds::host::{CLOCK_TOLERANCE, Politeness, Queue, Standing};
 use crate::feeds::schedule;
 use crate::http::App;
 use crate::model::{Feed, FeedId, FeedState, Timestamp};
 use crate::store::FeedUpdate;
 use detours::Detours;
-
-/// Held for reading by every visit while it commits and shows a feed, for writing by who changes stored feeds otherwise.
-pub(super) type Gate = Arc<RwLock<()>>;
 
 /// What the poller is told.
 #[derive(Debug)]
@@ -49,8 +46,6 @@ const MAX_ORDERS: usize = 16;
 
 /// How long visits may take to end after the daemon was asked to stop.
 const ENDING_TIMEOUT: Duration = Duration::from_secs(8);
-/// Small corrections of the clock are no reason to look at every feed.
-const CLOCK_TOLERANCE: Duration = Duration::from_mins(1);
 /// A feed whose visit could not be stored has its old due time still; it is asked again after this.
 const UNKEPT_PAUSE: Duration = Duration::from_mins(1);
 /// From a pause of this length on, what became due in it is spread out.
@@ -423,30 +418,18 @@ pub(super) fn politeness(config: &Config) -> Politeness {
     Politeness { concurrency: fetch.concurrency, per_host: fetch.per_host, gap: fetch.per_host_gap }
 }
 
-/// Feeds looked at between two looks at the lock that protects them.
-const FEEDS_AT_ONCE: usize = 1000;
-
 /// Notes with each feed whether it stands in a list: since when not, from which its history has 30 days.
 async fn mark(app: Arc<App>, commits: Commits, gate: Gate) {
     let _no_visits = gate.write().await;
     let followed: HashSet<FeedId> = app.live.bound().ids.values().copied().collect();
     let mut updates = Vec::new();
-    let mut after = None;
-    loop {
-        let feeds = app.live.feeds_after(after, FEEDS_AT_ONCE);
-        let Some(last) = feeds.last() else { break };
-        after = Some(last.id);
-        for feed in &feeds {
-            let left_at = if followed.contains(&feed.id) { None } else { feed.left_at.or(Some(now())) };
-            if feed.left_at != left_at {
-                updates.push(FeedUpdate {
-                    feed: Feed { left_at, ..Feed::clone(feed) },
-                    changes: Vec::new(),
-                    events: vec![],
-                });
-            }
+    app.live.for_each(|feed| {
+        let left_at = if followed.contains(&feed.id) { None } else { feed.left_at.or(Some(now())) };
+        if feed.left_at != left_at {
+            let feed = Feed { left_at, ..Feed::clone(feed) };
+            updates.push(FeedUpdate { feed, changes: Vec::new(), events: Vec::new() });
         }
-    }
+    });
     if !updates.is_empty()
         && let Ok(marked) = commits.write(updates).await
     {

@@ -6,9 +6,8 @@ use std::sync::Arc;
 
 use tracing::{info, warn};
 
-use super::blocking;
 use super::includes::Handle;
-use super::poll::Gate;
+use super::{Gate, blocking};
 use crate::config::Config;
 use crate::listen::health;
 use crate::listen::live::Live;

@@ -1,39 +1,36 @@
 //! One visit to a feed: from the request to the commit of everything that came of it.
 
+mod applied;
+mod claims;
 mod pushed;
 
-use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
-use tokio::sync::{Notify, Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 pub(super) use pushed::{Note, TakenIn};
 
 use super::moves::Moves;
-use super::poll::Gate;
 use super::seek::{Found, Page, seek};
 use super::writer::Commits;
-use super::{blocking, chance, moment, now};
+use super::{Gate, blocking, chance, moment, now};
 use crate::config::Config;
 use crate::feeds::address::Guard;
-use crate::feeds::clean::Cleaner;
 use crate::feeds::fetch::{self, ACCEPT_FEED, Answer, Client, Failure, Turns};
 use crate::feeds::host::outage::Fault;
-use crate::feeds::identity::{Reconciled, reconcile};
 use crate::feeds::parse::{self, NotAFeed};
 use crate::feeds::schedule::{self, Answered, Limits, Outcome};
 use crate::http::App;
-use crate::listen::health::news::{self, Address};
-use crate::listen::live::Bound;
-use crate::model::{
-    Came, Change, Document, Feed, FeedId, FeedState, FeedUrl, Fetch, HealthEvent, IdentityRule, Timestamp, Validators,
-};
-use crate::store::{FeedUpdate, Store, StoreError};
+use crate::model::{Document, Feed, FeedId, Timestamp, Validators};
+use crate::store::FeedUpdate;
+use applied::{Applied, Circumstances, Read, Taken, apply, fresh, report};
+use claims::Claims;
 
 /// The usual places are looked at in one of so many polls that meet a page without a feed, the first one included.
 const POLLS_PER_GUESS: u32 = 8;
@@ -49,9 +46,7 @@ pub(super) struct Visitor {
     commits: Commits,
     gate: Gate,
     processors: Semaphore,
-    /// Feeds whose next state is being made. A visit and a push made from the same state could not both be kept.
-    in_turn: Mutex<HashSet<FeedId>>,
-    turn_over: Notify,
+    claims: Claims,
     /// Until when a hub pushes a feed.
     leases: RwLock<HashMap<FeedId, Timestamp>>,
     /// Where successful visits are told of.
@@ -111,31 +106,6 @@ pub(super) struct Pause {
     pub(super) length: Duration,
 }
 
-/// What an answer brought for the store, beside the schedule.
-struct Taken {
-    outcome: Outcome,
-    validators: Option<Validators>,
-    document: Option<Read>,
-    /// The feed of the page that was answered: it is asked there from now on.
-    found: Option<FeedUrl>,
-    /// Whether the transport ended before the body did.
-    is_cut: bool,
-}
-
-/// A document that could be read.
-struct Read {
-    document: Document,
-    /// How large it was.
-    bytes: usize,
-    body_hash: Option<[u8; 32]>,
-}
-
-impl Taken {
-    fn only(outcome: Outcome) -> Self {
-        Self { outcome, validators: None, document: None, found: None, is_cut: false }
-    }
-}
-
 impl Visitor {
     pub(super) fn new(
         config: &Config,
@@ -156,8 +126,7 @@ impl Visitor {
             commits,
             gate,
             processors,
-            in_turn: Mutex::default(),
-            turn_over: Notify::new(),
+            claims: Claims::default(),
             leases: RwLock::default(),
             notes,
             stop,
@@ -202,7 +171,7 @@ impl Visitor {
         let pause = asked.as_ref().ok().and_then(|answer| pause_for(&feed, answer));
         let kind = asked.as_ref().err().map(Failure::kind);
         let address = asked.as_ref().ok().map(|answer| answer.url.clone());
-        let _turn = self.turn(id).await;
+        let _claim = self.claims.claim(id).await;
         // A push may have come while the feed was asked.
         let feed = self.app.live.feed(id).unwrap_or(feed);
         let taken = self.take(&feed, asked, &manner).await;
@@ -225,7 +194,7 @@ impl Visitor {
             Fault::Ours => (word_for(&Outcome::Offline), Outcome::Offline),
         };
         self.app.metrics.fetched(word, took);
-        let _turn = self.turn(id).await;
+        let _claim = self.claims.claim(id).await;
         let Some(feed) = self.app.live.feed(id) else { return Visit::default() };
         let is_kept = self.keep(&feed, Taken::only(outcome), &self.limits()).await;
         Visit { is_kept, took: Some(took), ..Visit::default() }
@@ -239,13 +208,7 @@ impl Visitor {
         };
         let answered = answer.answered();
         match answer.status {
-            304 => Taken {
-                outcome: Outcome::Unchanged { answer: answered, newest: feed.newest },
-                validators: Some(answer.validators),
-                document: None,
-                found: None,
-                is_cut: false,
-            },
+            304 => Taken::unchanged(answered, feed.newest, answer.validators),
             200 | 203 => self.read(feed, answer, answered, manner).await,
             _ => Taken::only(Outcome::Refused { answer: answered }),
         }
@@ -265,13 +228,7 @@ impl Visitor {
             Some(parse::parse(&body, content_type.as_deref(), &base).map(|document| (document, body_hash)))
         });
         match read.await {
-            None => Taken {
-                outcome: Outcome::Unchanged { answer: answered, newest },
-                validators: Some(answer.validators),
-                document: None,
-                found: None,
-                is_cut: false,
-            },
+            None => Taken::unchanged(answered, newest, answer.validators),
             Some(Ok((document, body_hash))) => took(feed, answer, document, body_hash),
             Some(Err(NotAFeed::Html)) => self.look_at_page(feed, answer, answered, manner).await,
             Some(Err(fault)) => {
@@ -387,15 +344,15 @@ fn took(feed: &Feed, answer: Answer, mut document: Document, body_hash: [u8; 32]
 
 impl Manner {
     fn of(config: &Config) -> anyhow::Result<Self> {
-        let fetch = &config.fetch;
         let client = Client::new(fetch_settings(config))?;
-        let limits = Limits {
-            min_interval: fetch.min_interval,
-            max_interval: fetch.max_interval,
-            max_backoff: fetch.max_backoff,
-        };
-        Ok(Self { client, limits, gap: fetch.per_host_gap })
+        Ok(Self { client, limits: limits(config), gap: config.fetch.per_host_gap })
     }
+}
+
+/// How often what is well, and what is not, is asked under a configuration.
+pub(super) fn limits(config: &Config) -> Limits {
+    let fetch = &config.fetch;
+    Limits { min_interval: fetch.min_interval, max_interval: fetch.max_interval, max_backoff: fetch.max_backoff }
 }
 
 /// How the one HTTP client behaves under a configuration.
@@ -456,119 +413,6 @@ fn word_for(outcome: &Outcome) -> &'static str {
     }
 }
 
-/// A feed after a visit, and what is to be stored of it.
-struct Applied {
-    feed: Feed,
-    changes: Vec<Change>,
-    events: Vec<HealthEvent>,
-    added: u32,
-    shows: bool,
-}
-
-/// What a document changes in a feed's entries.
-struct Merged {
-    changes: Vec<Change>,
-    added: u32,
-    identity: IdentityRule,
-    dates: Vec<Timestamp>,
-}
-
-/// Compares a document of so many bytes with what is stored. Only new and changed entries are cleaned.
-fn merge(store: &Store, old: &Feed, document: &Document, bytes: usize, now: Timestamp) -> Result<Merged, StoreError> {
-    let cleaner = Cleaner::new(bytes);
-    let known = store.known(old.id)?;
-    let mut reconciled: Reconciled = reconcile(old, &known, document, now);
-    let changes = reconciled.changes(old.id, document, now, |markup, base| cleaner.html(markup, base));
-    let dates = std::mem::take(&mut reconciled.dates);
-    Ok(Merged { changes, added: reconciled.added, identity: reconciled.identity, dates })
-}
-
-/// What beside the answer decides about a feed's next state.
-struct Circumstances {
-    /// Who stands behind the feed.
-    bound: Arc<Bound>,
-    limits: Limits,
-    /// Whether a hub pushes the feed's entries.
-    is_pushed: bool,
-    /// A number in [0, 1).
-    jitter: f64,
-    now: Timestamp,
-}
-
-/// The feed's next state.
-fn apply(store: &Store, old: &Feed, taken: Taken, under: &Circumstances) -> Result<Applied, StoreError> {
-    let &Circumstances { ref bound, ref limits, is_pushed, jitter, now } = under;
-    let Taken { mut outcome, validators, document, found, is_cut } = taken;
-    let mut feed = old.clone();
-    let mut changes = Vec::new();
-    let mut added = 0;
-    let mut address = Address::Kept;
-    if let Some(Read { document, bytes, body_hash }) = document {
-        let mut reached = old.clone();
-        if let Outcome::Fetched { answer: Answered { moved: Some(moved), .. }, .. } = &outcome {
-            reached.moved_to = Some(moved.to.clone());
-        }
-        let merged = merge(store, &reached, &document, bytes, now)?;
-        if let Outcome::Fetched { dates, .. } = &mut outcome {
-            *dates = merged.dates;
-        }
-        (changes, added, feed.identity) = (merged.changes, merged.added, merged.identity);
-        feed.about = document.about;
-        feed.body_hash = body_hash;
-    }
-    if let Some(validators) = validators {
-        feed.validators = validators;
-    }
-    let next = schedule::next(&old.schedule, &outcome, limits, now, jitter);
-    feed.schedule = next.schedule;
-    if is_pushed && matches!(outcome, Outcome::Fetched { .. } | Outcome::Unchanged { .. }) {
-        feed.schedule.next_poll = schedule::due_while_pushed(&feed.schedule, limits, now, jitter);
-    }
-    if is_cut {
-        // The rest of it is missing until the next answer.
-        feed.schedule.next_poll = feed.schedule.next_poll.min(now.plus(limits.min_interval));
-        feed.schedule.last_error = Some("the answer broke off; its complete entries are kept".to_owned());
-    }
-    let is_found = found.is_some() && next.adopted.is_none();
-    if let Some(adopted) = next.adopted.or(found) {
-        feed.moved_to = (adopted != feed.url).then_some(adopted);
-        address = if is_found { Address::Found } else { Address::Moved };
-    } else if feed.moved_to.is_some() && is_gone_for_good(&outcome) {
-        // The page, or the old address, may know where it is now.
-        feed.moved_to = None;
-    }
-    if let Some(fetch) = remembered(&outcome, added, now) {
-        feed.recent = old.recent.with(fetch);
-    }
-    // The store counts by itself; what happened is told from the feed as it will be.
-    let listed = changes.iter().filter(|change| change.entry.is_some()).map(|change| change.now.listed_at);
-    feed.newest = listed.max().max(old.newest);
-    let (trouble, happened) = news::after_visit(old, &feed, address, now);
-    feed.trouble = trouble;
-    let events = news::events(old, &feed, &happened, bound, now);
-    let is_first = old.schedule.state == FeedState::New;
-    let shows = is_first
-        || changes.iter().any(|change| change.entry.is_some())
-        || feed.about != old.about
-        || feed.moved_to != old.moved_to
-        || feed.trouble != old.trouble
-        || !events.is_empty();
-    Ok(Applied { feed, changes, events, added, shows })
-}
-
-/// A fetch as it is remembered; none where our own network was at fault.
-fn remembered(outcome: &Outcome, added: u32, now: Timestamp) -> Option<Fetch> {
-    let (came, status) = match outcome {
-        Outcome::Fetched { answer, .. } => (Came::Read, Some(answer.status)),
-        Outcome::Unchanged { answer, .. } => (Came::Unchanged, Some(answer.status)),
-        Outcome::Unusable { answer, .. } => (Came::Unreadable, Some(answer.status)),
-        Outcome::Refused { answer } => (Came::Refused, Some(answer.status)),
-        Outcome::Failed { .. } => (Came::Failed, None),
-        Outcome::Offline => return None,
-    };
-    Some(Fetch { at: now, status, came, new: u16::try_from(added).unwrap_or(u16::MAX) })
-}
-
 /// Whether what an answer was compared with holds still: no entries came otherwise, and it is to be asked as it was.
 fn is_as_asked(old: &Feed, current: &Feed) -> bool {
     old.next_seq == current.next_seq
@@ -576,41 +420,4 @@ fn is_as_asked(old: &Feed, current: &Feed) -> bool {
         && old.moved_to == current.moved_to
         && old.validators == current.validators
         && old.body_hash == current.body_hash
-}
-
-/// Whether the very address that was asked said that there is nothing (any more).
-fn is_gone_for_good(outcome: &Outcome) -> bool {
-    matches!(outcome, Outcome::Refused { answer } if matches!(answer.status, 404 | 410) && !answer.redirected)
-}
-
-/// One line for what changed in a feed's state, a quiet one for every other visit.
-fn report(old: &Feed, new: &Feed, added: u32, is_found: bool) {
-    let schedule = &new.schedule;
-    let next = schedule.next_poll;
-    let status = schedule.last_status;
-    let is_failing = matches!(schedule.state, FeedState::Backoff | FeedState::Held | FeedState::Quarantined);
-    if new.moved_to != old.moved_to && new.moved_to.is_none() {
-        info!(feed.url = %new.url, "what was found is gone; the address in the list is asked again");
-    } else if new.moved_to != old.moved_to && !is_found {
-        info!(feed.url = %new.url, to = %new.address(), "feed moved; the list is left alone");
-    }
-    if schedule.state == FeedState::Gone {
-        warn!(feed.url = %new.url, status, "feed is gone; it is asked no more until its outline is edited");
-    } else if is_failing && (schedule.state != old.schedule.state || schedule.last_error != old.schedule.last_error) {
-        let reason = schedule.last_error.as_deref().unwrap_or("no reason given");
-        warn!(feed.url = %new.url, status, reason, "feed failed; next try at {next}");
-    } else if schedule.state == FeedState::Ok && old.schedule.failures > 0 {
-        info!(feed.url = %new.url, status, added, "feed is back; next poll at {next}");
-    } else {
-        debug!(feed.url = %new.url, status, added, "feed asked; next poll at {next}");
-    }
-}
-
-/// How long new entries took from publication to here. A first document brings old ones and says nothing.
-fn fresh(old: &Feed, changes: &[Change]) -> Vec<Duration> {
-    if old.schedule.last_success.is_none() {
-        return Vec::new();
-    }
-    let new = changes.iter().filter(|change| change.was.is_none()).filter_map(|change| change.entry.as_ref());
-    new.filter_map(|entry| Some(entry.first_seen.since(entry.published?))).collect()
 }

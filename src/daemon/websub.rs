@@ -24,6 +24,7 @@ use super::{blocking, chance, now};
 use crate::config::Config;
 use crate::feeds::address::Guard;
 use crate::feeds::fetch::{Failure, Posted};
+use crate::feeds::host::CLOCK_TOLERANCE;
 use crate::feeds::websub::{self, CALLBACKS, Mode, Offer, Signature, Step};
 use crate::http::App;
 use crate::http::websub::{Call, Intent, Push};
@@ -41,8 +42,6 @@ const TICK: Duration = Duration::from_secs(1);
 const CHANGE_INTERVALS: u32 = 4;
 /// Bytes of chance in a token and in a secret: twice what is asked for at least.
 const SECRET_BYTES: usize = 32;
-/// Small corrections of the clock are no reason to look at every agreement.
-const CLOCK_TOLERANCE: Duration = Duration::from_mins(1);
 /// How long tasks may take to end after the daemon was asked to stop.
 const ENDING_TIMEOUT: Duration = Duration::from_secs(5);
 

@@ -4,6 +4,7 @@
 //! waits and how much it takes. Knows nothing of schedules, of hosts' queues, or of what the body means.
 
 mod headers;
+mod post;
 
 use std::collections::HashMap;
 use std::error::Error;
@@ -14,15 +15,14 @@ use std::time::Duration;
 
 use anyhow::Context;
 use bytes::Bytes;
-use reqwest::header::{
-    ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, LOCATION, USER_AGENT,
-};
-use reqwest::{Response, StatusCode, redirect};
+use reqwest::header::{ACCEPT, HeaderMap, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, LOCATION, USER_AGENT};
+use reqwest::{RequestBuilder, Response, StatusCode, redirect};
 use url::{Host, Url};
 
 use super::address::{Blocked, Guard, GuardedNames, Lookup};
 use super::schedule::{Answered, Move};
 use crate::model::{FeedUrl, Timestamp, Validators};
+pub use post::Posted;
 
 /// What to send as `Accept` when a feed is wanted; a home page will do, since a feed can be found from it.
 pub const ACCEPT_FEED: &str = "application/atom+xml, application/rss+xml, application/feed+json, \
@@ -305,56 +305,7 @@ impl Client {
     }
 }
 
-/// What a server said to a form.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Posted {
-    /// The HTTP status.
-    pub status: u16,
-    /// How long to wait before asking again.
-    pub retry_after: Option<Duration>,
-}
-
-impl Client {
-    /// Sends a form (already encoded) to `url`, under the same guard and limits as [`Client::get`], and returns once the
-    /// answer's headers are there. Only redirects that keep the method are followed (307, 308; WebSub, section 5.1.2);
-    /// the status of any other is what it answered.
-    pub async fn post(&self, url: &FeedUrl, form: &str, now: Timestamp) -> Result<Posted, Failure> {
-        let limit = self.shared.settings.timeout;
-        let whole = self.shared.post(url, form, now);
-        tokio::time::timeout(limit, whole).await.unwrap_or(Err(Failure::Timeout { part: "complete answer", limit }))
-    }
-}
-
 impl Shared {
-    async fn post(&self, asked: &FeedUrl, form: &str, now: Timestamp) -> Result<Posted, Failure> {
-        let mut met = vec![asked.clone()];
-        loop {
-            let Some(url) = met.last() else { return Err(Failure::RedirectLoop("nowhere".into())) };
-            self.settings.guard.permits_literal(url.url())?;
-            let request = self
-                .http_for(url.url())?
-                .post(url.url().clone())
-                .header(USER_AGENT, &self.user_agent)
-                .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
-                .body(form.to_owned())
-                .send();
-            let limit = self.settings.first_byte_timeout;
-            let response = match tokio::time::timeout(limit, request).await {
-                Ok(sent) => sent.map_err(|error| self.failure(&error))?,
-                Err(_) => return Err(Failure::Timeout { part: "response headers", limit }),
-            };
-            if !matches!(response.status(), StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT) {
-                let retry_after = headers::retry_after(response.headers(), now);
-                return Ok(Posted { status: response.status().as_u16(), retry_after });
-            }
-            let to = target(url, response.headers())?;
-            if met.contains(&to) || met.len() > MAX_HOPS {
-                return Err(Failure::RedirectLoop(format!("{to} after {} hops", met.len())));
-            }
-            met.push(to);
-        }
-    }
-
     async fn follow(
         &self,
         asked: &FeedUrl,
@@ -418,10 +369,14 @@ impl Shared {
             .get(url.url().clone())
             .header(USER_AGENT, &self.user_agent)
             .header(ACCEPT, accept)
-            .headers(conditions.clone())
-            .send();
+            .headers(conditions.clone());
+        self.sent(request).await
+    }
+
+    /// The answer to a request, up to the end of the headers.
+    async fn sent(&self, request: RequestBuilder) -> Result<Response, Failure> {
         let limit = self.settings.first_byte_timeout;
-        let response = match tokio::time::timeout(limit, request).await {
+        let response = match tokio::time::timeout(limit, request.send()).await {
             Ok(sent) => sent.map_err(|error| self.failure(&error))?,
             Err(_) => return Err(Failure::Timeout { part: "response headers", limit }),
         };

@@ -21,7 +21,7 @@ const GOOD_SPELL: Duration = Duration::from_hours(1);
 /// A request that took so long hinders others.
 const SLOW: Duration = Duration::from_secs(5);
 /// A clock that was set back by more than this makes remembered instants worthless.
-const CLOCK_TOLERANCE: Duration = Duration::from_mins(1);
+pub const CLOCK_TOLERANCE: Duration = Duration::from_mins(1);
 
 /// How many requests may be under way, and how close together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

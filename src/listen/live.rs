@@ -11,6 +11,9 @@ use arc_swap::ArcSwap;
 use crate::lists::roster::{List, Roster, Subscription, VoiceIndex};
 use crate::model::{Feed, FeedId, FeedUrl, Timestamp, Trouble};
 
+/// Feeds looked at between two looks at the lock that protects them.
+const FEEDS_AT_ONCE: usize = 1000;
+
 /// The roster with the numbers of its feeds.
 #[derive(Debug, Default)]
 pub struct Bound {
@@ -170,16 +173,24 @@ impl Live {
         if broken.is_empty() { 0 } else { feeds.iter().filter(|id| broken.contains(id)).count() }
     }
 
-    /// Calls `look` with every feed that stands in a list, in the order of their numbers.
-    pub fn for_each_listed(&self, mut look: impl FnMut(&Feed)) {
-        let bound = self.bound();
-        let listed: HashSet<FeedId> = bound.ids.values().copied().collect();
+    /// Calls `look` with every feed, in the order of their numbers. No lock is held meanwhile.
+    pub fn for_each(&self, mut look: impl FnMut(&Arc<Feed>)) {
         let mut after = None;
         loop {
-            let feeds = self.feeds_after(after, 1000);
+            let feeds = self.feeds_after(after, FEEDS_AT_ONCE);
             let Some(last) = feeds.last() else { return };
             after = Some(last.id);
-            feeds.iter().filter(|feed| listed.contains(&feed.id)).for_each(|feed| look(feed));
+            feeds.iter().for_each(&mut look);
         }
+    }
+
+    /// Calls `look` with every feed that stands in a list, in the order of their numbers.
+    pub fn for_each_listed(&self, mut look: impl FnMut(&Arc<Feed>)) {
+        let listed: HashSet<FeedId> = self.bound().ids.values().copied().collect();
+        self.for_each(|feed| {
+            if listed.contains(&feed.id) {
+                look(feed);
+            }
+        });
     }
 }

@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use super::error::Fault;
 use super::packing::{Packer, Unpacker};
-use super::records::{decode, encode, stored_url};
-use super::tables::COPIES;
-use crate::model::{FeedState, FeedUrl, Schedule, Timestamp, Validators};
+use super::records::{decode, encode, number_of, state_of, stored_url};
+use super::tables::{COPIES, if_made};
+use crate::model::{FeedUrl, Schedule, Timestamp, Validators};
 
 /// A remote list as it was last had.
 #[derive(Clone, Debug, PartialEq)]
@@ -55,13 +55,7 @@ pub(super) fn keep(transaction: &WriteTransaction, copies: &[RemoteCopy], forgot
             packed
         });
         let record = CopyRecord {
-            state: match schedule.state {
-                FeedState::New => 0,
-                FeedState::Ok => 1,
-                FeedState::Backoff | FeedState::Quarantined => 2,
-                FeedState::Held => 3,
-                FeedState::Gone => 4,
-            },
+            state: number_of(schedule.state),
             next_poll: schedule.next_poll.millis(),
             interval: schedule.interval,
             last_attempt: schedule.last_attempt.map(Timestamp::millis),
@@ -84,20 +78,17 @@ pub(super) fn keep(transaction: &WriteTransaction, copies: &[RemoteCopy], forgot
 pub(super) fn all(transaction: &ReadTransaction) -> Result<Vec<RemoteCopy>, Fault> {
     let mut copies = Vec::new();
     let mut unpacker = Unpacker::new();
-    for row in transaction.open_table(COPIES)?.iter()? {
+    let Some(table) = if_made(transaction, COPIES)? else { return Ok(copies) };
+    for row in table.iter()? {
         let (url, value) = row?;
         let url = stored_url(url.value())?;
         let record: CopyRecord<'_> = decode(value.value(), "copy of a remote list")?;
         let content = record.content.map(|block| unpacker.unpack(block).map(<[u8]>::to_vec)).transpose();
         let content = content.map_err(|why| Fault::Unreadable(format!("the copy of {url} cannot be read: {why}")))?;
-        let states = [FeedState::New, FeedState::Ok, FeedState::Backoff, FeedState::Held, FeedState::Gone];
-        let state = *states
-            .get(usize::from(record.state))
-            .ok_or_else(|| Fault::Unreadable(format!("the copy of {url} has an unknown state")))?;
         let next_poll = Timestamp::from_millis(record.next_poll);
         copies.push(RemoteCopy {
             schedule: Schedule {
-                state,
+                state: state_of(record.state)?,
                 interval: record.interval,
                 last_attempt: record.last_attempt.map(Timestamp::from_millis),
                 last_success: record.last_success.map(Timestamp::from_millis),
@@ -117,4 +108,36 @@ pub(super) fn all(transaction: &ReadTransaction) -> Result<Vec<RemoteCopy>, Faul
         });
     }
     Ok(copies)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::FeedState;
+    use crate::store::Store;
+
+    #[test]
+    fn copies_come_back_as_they_were_and_go_when_they_are_forgotten() {
+        let home = tempfile::tempdir().expect("there is room");
+        let store = Store::open(home.path(), 1 << 20).expect("it is new");
+        assert_eq!(store.copies().expect("it reads"), [], "a file from before there were any has no table for them");
+        let states = [FeedState::New, FeedState::Ok, FeedState::Backoff, FeedState::Held, FeedState::Gone];
+        let copy = |(n, state): (u32, FeedState)| RemoteCopy {
+            url: FeedUrl::parse(&format!("https://ann.example/{n}.opml")).expect("it is one"),
+            schedule: Schedule {
+                state,
+                last_status: Some(503),
+                last_error: Some("it is busy".to_owned()),
+                failures: n,
+                ..Schedule::new(Timestamp::from_seconds(1_795_379_832))
+            },
+            validators: Validators { etag: Some(b"\"x\"".to_vec()), ..Validators::default() },
+            content: (n % 2 == 0).then(|| b"<opml/>".repeat(100)),
+        };
+        let copies: Vec<RemoteCopy> = (0..).zip(states).map(copy).collect();
+        store.keep_copies(&copies, &[]).expect("it is stored");
+        assert_eq!(store.copies().expect("it reads"), copies);
+        store.keep_copies(&[], &[copies[0].url.clone()]).expect("it is stored");
+        assert_eq!(store.copies().expect("it reads"), copies[1..]);
+    }
 }

@@ -3,12 +3,12 @@
 use std::ops::Bound;
 use std::time::Duration;
 
-use redb::{ReadTransaction, ReadableTable, ReadableTableMetadata, TableError, WriteTransaction};
+use redb::{ReadTransaction, ReadableTable, ReadableTableMetadata, WriteTransaction};
 use serde::{Deserialize, Serialize};
 
 use super::error::Fault;
 use super::records::{decode, encode};
-use super::tables::{HEALTH, HealthBytes, health_bytes, health_key};
+use super::tables::{HEALTH, HealthBytes, health_bytes, health_key, if_made};
 use crate::model::{CleanHtml, EntryKey, HealthEvent, HealthKind};
 
 /// How long events are kept.
@@ -63,12 +63,7 @@ pub(super) fn latest(
     before: Option<EntryKey>,
     max: usize,
 ) -> Result<Vec<HealthEvent>, Fault> {
-    let table = match transaction.open_table(HEALTH) {
-        Ok(table) => table,
-        // Nothing has happened yet.
-        Err(TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
-        Err(error) => return Err(error.into()),
-    };
+    let Some(table) = if_made(transaction, HEALTH)? else { return Ok(Vec::new()) };
     let end = before.map(health_bytes);
     let end = end.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
     let mut events = Vec::with_capacity(max.min(512));

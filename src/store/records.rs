@@ -256,8 +256,25 @@ fn decode_state(bytes: &[u8]) -> Result<(StateRecord<'_>, WellbeingRecord), Faul
         .map_err(|error| Fault::Unreadable(format!("the state of a feed cannot be read: {error}")))
 }
 
-const STATES_IN_ORDER: [FeedState; 6] =
-    [FeedState::New, FeedState::Ok, FeedState::Backoff, FeedState::Held, FeedState::Gone, FeedState::Quarantined];
+/// The number of a state in the file.
+pub(super) const fn number_of(state: FeedState) -> u8 {
+    match state {
+        FeedState::New => 0,
+        FeedState::Ok => 1,
+        FeedState::Backoff => 2,
+        FeedState::Held => 3,
+        FeedState::Gone => 4,
+        FeedState::Quarantined => 5,
+    }
+}
+
+/// The state that has this number.
+pub(super) fn state_of(number: u8) -> Result<FeedState, Fault> {
+    const STATES: [FeedState; 6] =
+        [FeedState::New, FeedState::Ok, FeedState::Backoff, FeedState::Held, FeedState::Gone, FeedState::Quarantined];
+    let state = STATES.get(usize::from(number)).copied();
+    state.ok_or_else(|| Fault::Unreadable(format!("the state {number} is unknown")))
+}
 
 impl<'a> StateRecord<'a> {
     pub(super) fn of(feed: &'a Feed) -> Self {
@@ -268,14 +285,7 @@ impl<'a> StateRecord<'a> {
             last_modified: feed.validators.last_modified.as_deref(),
             validators_from: feed.validators.from.as_ref().map(FeedUrl::as_str),
             body_hash: feed.body_hash,
-            state: match schedule.state {
-                FeedState::New => 0,
-                FeedState::Ok => 1,
-                FeedState::Backoff => 2,
-                FeedState::Held => 3,
-                FeedState::Gone => 4,
-                FeedState::Quarantined => 5,
-            },
+            state: number_of(schedule.state),
             next_poll: schedule.next_poll.millis(),
             interval: schedule.interval,
             last_attempt: schedule.last_attempt.map(Timestamp::millis),
@@ -350,9 +360,7 @@ pub(super) fn feed(id: FeedId, feed: &[u8], state: &[u8], counts: &[u8]) -> Resu
             other => return Err(Fault::Unreadable(format!("a feed has the unknown identity rule {other}"))),
         },
         schedule: Schedule {
-            state: *STATES_IN_ORDER
-                .get(usize::from(hot.state))
-                .ok_or_else(|| Fault::Unreadable(format!("a feed has the unknown state {}", hot.state)))?,
+            state: state_of(hot.state)?,
             next_poll: Timestamp::from_millis(hot.next_poll),
             interval: hot.interval,
             last_attempt: hot.last_attempt.map(Timestamp::from_millis),

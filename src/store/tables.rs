@@ -1,8 +1,8 @@
 //! The on-disk format, version 1: which tables there are, and how their keys are made.
 //!
 //! One redb file. Numbers inside keys are big-endian and instants have their sign bit flipped, so that bytes sort as
-//! numbers do. Values are described in `records`, `text`, `kept` and `packing`; each begins with a version byte of its own, except those
-//! of fixed width.
+//! numbers do. Values are described in `records`, `text`, `kept`, `copies`, `websub`, `health` and `packing`; each begins
+//! with a version byte of its own, except those of fixed width.
 //!
 //! | table | key | value | what |
 //! | --- | --- | --- | --- |
@@ -18,10 +18,10 @@
 //! | `events` | at i64, number u32 | event record | what happened in the lists |
 //! | `health` | at i64, feed u32, number u32 | health record | what happened to feeds and lists themselves |
 //! | `paths` | path | address | paths that voices once had, and a feed of that voice |
-//! | `hubs` | token of the callback | hub record | what is agreed with WebSub hubs; made when first written |
+//! | `hubs` | token of the callback | hub record | what is agreed with WebSub hubs |
 //! | `copies` | address | copy record | the last good copies of remote lists |
 //!
-//! `health` is made with the first event: files that are older than it lack it.
+//! `health`, `hubs` and `copies` are made when they are first written to: files that are older than them lack them.
 //! A purged entry has no row in `entries` and `links` any more, and keeps the one in `known`.
 //! New tables may be added under the same version; a change of what stands in one raises it.
 
@@ -53,7 +53,7 @@ pub(super) const META_FORMAT: &str = "format";
 /// The name of the next feed's number in `meta`.
 pub(super) const META_NEXT_FEED: &str = "next_feed";
 
-/// Makes every table, so that readers never meet a missing one.
+/// Makes the tables of the first files, so that their readers never meet a missing one.
 pub(super) fn create_all(transaction: &redb::WriteTransaction) -> Result<(), Fault> {
     transaction.open_table(META)?;
     transaction.open_table(FEEDS)?;
@@ -66,8 +66,19 @@ pub(super) fn create_all(transaction: &redb::WriteTransaction) -> Result<(), Fau
     transaction.open_table(LISTS)?;
     transaction.open_table(EVENTS)?;
     transaction.open_table(PATHS)?;
-    transaction.open_table(COPIES)?;
     Ok(())
+}
+
+/// A table that is made when it is first written to; `None` before.
+pub(super) fn if_made<K: redb::Key, V: redb::Value>(
+    transaction: &redb::ReadTransaction,
+    table: TableDefinition<'_, K, V>,
+) -> Result<Option<redb::ReadOnlyTable<K, V>>, Fault> {
+    match transaction.open_table(table) {
+        Ok(table) => Ok(Some(table)),
+        Err(redb::TableError::TableDoesNotExist(_)) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// A key of `entries`.

@@ -1,11 +1,11 @@
 //! What is agreed with hubs, one row for each callback.
 
-use redb::{ReadTransaction, ReadableTable, TableError, WriteTransaction};
+use redb::{ReadTransaction, ReadableTable, WriteTransaction};
 use serde::{Deserialize, Serialize};
 
 use super::error::Fault;
 use super::records::{decode, encode, stored_url};
-use super::tables::HUBS;
+use super::tables::{HUBS, if_made};
 use crate::model::{FeedId, HubStage, HubSubscription, Timestamp};
 
 /// A value of `hubs`. Instants are milliseconds since the Unix epoch.
@@ -27,13 +27,9 @@ struct HubRecord<'a> {
 const STAGES: [HubStage; 6] =
     [HubStage::Wanted, HubStage::Asked, HubStage::Verified, HubStage::Denied, HubStage::Leaving, HubStage::Left];
 
-/// All that is agreed. A database from before there were hubs has no such table.
+/// All that is agreed.
 pub(super) fn all(transaction: &ReadTransaction) -> Result<Vec<HubSubscription>, Fault> {
-    let table = match transaction.open_table(HUBS) {
-        Ok(table) => table,
-        Err(TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
-        Err(error) => return Err(error.into()),
-    };
+    let Some(table) = if_made(transaction, HUBS)? else { return Ok(Vec::new()) };
     let mut subscriptions = Vec::new();
     for row in table.iter()? {
         subscriptions.push(subscription(row?.1.value())?);

@@ -5,7 +5,8 @@ use std::sync::{Arc, PoisonError};
 use bytes::Bytes;
 use tracing::warn;
 
-use super::{Applied, Merged, Visitor, merge, now};
+use super::applied::{Applied, Merged, merge};
+use super::{Visitor, now};
 use crate::feeds::fetch::{self, Client};
 use crate::feeds::{parse, schedule};
 use crate::model::{Feed, FeedId, FeedState, FeedUrl, Timestamp};
@@ -68,7 +69,7 @@ impl Visitor {
         };
         // Hubs may leave out what they have delivered before (WebSub, section 7): nothing has left the feed with that.
         document.complete = false;
-        let _turn = self.turn(id).await;
+        let _claim = self.claims.claim(id).await;
         let Some(feed) = self.app.live.feed(id) else { return TakenIn::NotKept };
         let (store, before) = (Arc::clone(&self.app.store), Arc::clone(&feed));
         let merged = self.work(move || merge(&store, &before, &document, bytes, now())).await;
@@ -88,7 +89,7 @@ impl Visitor {
 
     /// Lets a feed that is no longer pushed be asked at its usual pace again. Returns whether that brings it forward.
     pub(in crate::daemon) async fn quicken(&self, id: FeedId) -> bool {
-        let _turn = self.turn(id).await;
+        let _claim = self.claims.claim(id).await;
         let Some(feed) = self.app.live.feed(id).filter(|feed| feed.schedule.state == FeedState::Ok) else {
             return false;
         };
@@ -98,29 +99,5 @@ impl Visitor {
             return false;
         }
         self.put(&feed, Applied { feed: next, changes: Vec::new(), events: Vec::new(), added: 0, shows: false }).await
-    }
-
-    /// Waits until nobody else makes the feed's next state, and keeps others from it while the turn is held.
-    pub(super) async fn turn(&self, id: FeedId) -> Turn<'_> {
-        loop {
-            let over = self.turn_over.notified();
-            if self.in_turn.lock().unwrap_or_else(PoisonError::into_inner).insert(id) {
-                return Turn { visitor: self, feed: id };
-            }
-            over.await;
-        }
-    }
-}
-
-/// A feed's turn, until it is dropped.
-pub(super) struct Turn<'a> {
-    visitor: &'a Visitor,
-    feed: FeedId,
-}
-
-impl Drop for Turn<'_> {
-    fn drop(&mut self) {
-        self.visitor.in_turn.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.feed);
-        self.visitor.turn_over.notify_waiters();
     }
 }
