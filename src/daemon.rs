@@ -119,7 +119,8 @@ pub async fn run(
     let (notes, noted) = mpsc::channel(MAX_NOTES);
     let (poller, orders) =
         Poller::new(&config, Arc::clone(&app), commits, Gate::clone(&visits), Arc::clone(&pulse), notes, stop.clone())?;
-    let (includes, remote) = includes::open(Arc::clone(&app), stop.clone()).await?;
+    let (includes, remote) =
+        includes::open(Arc::clone(&app), poller.visitor().turns(), orders.clone(), stop.clone()).await?;
     let mut remotes = remote.remotes.clone();
     let mut lists = Lists::open(&config, Arc::clone(&live), Arc::clone(&store), Gate::clone(&visits), remote).await?;
     // What is saved after this is noticed, so the lists are read after it.

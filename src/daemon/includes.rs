@@ -1,22 +1,24 @@
 //! Remote reading lists in motion: asks each when it is due, keeps its last good copy, and says when one has changed.
 //!
-//! As polite as with feeds: the same client, the same schedule, a queue of the same kind. What the copies mean is
+//! As polite as with feeds: the same client, the same schedule, and a turn in the queue of the feeds, so that a host
+//! with lists and feeds is asked no more often than one with feeds alone. What the copies mean is
 //! [`include`](crate::lists::include)'s business.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
-use super::visit::{fetch_settings, limits};
+use super::poll::Order;
+use super::visit::{Pause, fetch_settings, limits};
 use super::{blocking, chance, now, poll, pulse};
 use crate::config::Config;
-use crate::feeds::fetch::{Answer, Client, Failure};
-use crate::feeds::host::{Queue, Standing};
+use crate::feeds::fetch::{Answer, Client, Failure, Turns};
+use crate::feeds::host::{Politeness, Queue, Standing};
 use crate::feeds::schedule::{self, Limits, Outcome};
 use crate::http::App;
 use crate::lists::include::{Remote, Remotes};
@@ -26,6 +28,9 @@ use crate::store::{RemoteCopy, StoreError};
 
 /// What a remote list may come as.
 const ACCEPT_LIST: &str = "text/x-opml, application/xml;q=0.9, text/xml;q=0.9, */*;q=0.1";
+
+/// A list that got no turn on its host tries again after this.
+const TURN_PAUSE: Duration = Duration::from_mins(1);
 
 /// What the lists have to do with remote ones.
 #[derive(Debug)]
@@ -37,12 +42,15 @@ pub(super) struct Handle {
 }
 
 /// The task that asks for remote lists.
-#[derive(Debug)]
 pub(super) struct Includes {
     app: Arc<App>,
     config: Arc<Config>,
     client: Client,
+    /// Which list is next. Whether its host may be asked is for `turns` to say.
     queue: Queue,
+    turns: Arc<Turns>,
+    /// Who keeps the hosts is told of those that ask to be spared.
+    orders: mpsc::Sender<Order>,
     /// The queue knows numbers; these are of this task alone.
     numbers: BTreeMap<FeedUrl, FeedId>,
     urls: HashMap<FeedId, FeedUrl>,
@@ -54,7 +62,12 @@ pub(super) struct Includes {
 }
 
 /// Takes over the stored copies.
-pub(super) async fn open(app: Arc<App>, stop: CancellationToken) -> anyhow::Result<(Includes, Handle)> {
+pub(super) async fn open(
+    app: Arc<App>,
+    turns: Arc<Turns>,
+    orders: mpsc::Sender<Order>,
+    stop: CancellationToken,
+) -> anyhow::Result<(Includes, Handle)> {
     let store = Arc::clone(&app.store);
     let stored: Vec<RemoteCopy> = blocking(move || store.copies()).await?;
     let copies: BTreeMap<FeedUrl, RemoteCopy> = stored.into_iter().map(|copy| (copy.url.clone(), copy)).collect();
@@ -63,7 +76,9 @@ pub(super) async fn open(app: Arc<App>, stop: CancellationToken) -> anyhow::Resu
     let config = app.config.load_full();
     let includes = Includes {
         client: Client::new(fetch_settings(&config))?,
-        queue: Queue::new(poll::politeness(&config)),
+        queue: Queue::new(politeness(&config)),
+        turns,
+        orders,
         numbers: BTreeMap::new(),
         urls: HashMap::new(),
         wanted: asked,
@@ -99,8 +114,9 @@ impl Includes {
                     self.queue.finished(id, now());
                     continue;
                 };
-                let (client, url, validators) = (self.client.clone(), copy.url.clone(), copy.validators.clone());
-                self.running.spawn(async move { (id, client.get(&url, &validators, ACCEPT_LIST, now()).await) });
+                let (client, turns) = (self.client.clone(), Arc::clone(&self.turns));
+                let (url, validators) = (copy.url.clone(), copy.validators.clone());
+                self.running.spawn(async move { (id, ask(&client, &url, &validators, turns.as_ref()).await) });
             }
             let idle = self.queue.wake_at().map_or(pulse::BEAT, |at| at.since(now()).min(pulse::BEAT));
             tokio::select! {
@@ -128,7 +144,7 @@ impl Includes {
             Ok(client) => self.client = client,
             Err(fault) => error!(%fault, "the new fetch settings cannot be used for remote lists; the old ones stay"),
         }
-        self.queue.set_politeness(poll::politeness(&config));
+        self.queue.set_politeness(politeness(&config));
         self.config = config;
     }
 
@@ -177,12 +193,20 @@ impl Includes {
         let limits = self.limits();
         self.queue.finished(id, now());
         let Some(copy) = self.urls.get(&id).and_then(|url| self.copies.get_mut(url)) else { return };
+        if let Err(Failure::NoTurn(host)) = &asked {
+            debug!(url = %copy.url, host, "a remote list's host may not be asked now; next try later");
+            let standing = Standing::of(copy.schedule.state, None);
+            self.queue.insert(id, &copy.url.host_and_port(), now().plus(TURN_PAUSE), standing);
+            return;
+        }
         let old = copy.clone();
         if let Ok(answer) = &asked
             && let Some(pause) = schedule::host_pause(&answer.answered())
             && answer.url.host_and_port() == copy.url.host_and_port()
         {
-            self.queue.slow_down(&copy.url.host_and_port(), pause, now());
+            let spared = Pause { host: copy.url.host_and_port(), length: pause };
+            // Nobody listens any more when the daemon ends.
+            self.orders.send(Order::Spare(spared)).await.ok();
         }
         let outcome = outcome(copy, asked).await;
         copy.schedule = schedule::next(&copy.schedule, &outcome, &limits, now(), chance()).schedule;
@@ -218,6 +242,19 @@ impl Includes {
             is_new
         });
     }
+}
+
+/// One list of a host at a time, so that lists never fill the places of those that wait for a turn.
+fn politeness(config: &Config) -> Politeness {
+    Politeness { per_host: 1, ..poll::politeness(config) }
+}
+
+/// Asks for a list, when its host may be asked.
+async fn ask(client: &Client, url: &FeedUrl, validators: &Validators, turns: &Turns) -> Result<Answer, Failure> {
+    let host = url.host_and_port();
+    // Held until the answer is here.
+    let Some(_pass) = turns(host.clone()).await else { return Err(Failure::NoTurn(host)) };
+    client.get_in_turn(url, validators, ACCEPT_LIST, now(), turns).await
 }
 
 /// What an answer means; a good one becomes the copy.

@@ -39,6 +39,8 @@ pub(super) enum Order {
     Hint(FeedId),
     /// This feed has another due time.
     Due(FeedId),
+    /// A host asked somebody else to be spared.
+    Spare(Pause),
 }
 
 /// Orders that wait for the poller.
@@ -144,6 +146,7 @@ impl Poller {
                     Some(Order::Follow(edited)) => self.follow(&edited),
                     Some(Order::Configure(config)) => self.configure(&config),
                     Some(Order::Hint(feed)) => self.hasten(feed),
+                    Some(Order::Spare(Pause { host, length })) => self.queue.slow_down(&host, length, now()),
                     Some(Order::Due(feed)) => self.enqueue(feed, Timestamp::MIN, None),
                     None => break,
                 },

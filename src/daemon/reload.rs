@@ -107,7 +107,11 @@ impl Lists {
         if let Some(fault) = &found.directory_fault
             && found.directory_fault != self.found.directory_fault
         {
-            warn!("{fault}; the last good content of its lists stays in force");
+            if found.good.is_empty() {
+                warn!("{fault}; nobody is listened to until it exists");
+            } else {
+                warn!("{fault}; the last good content of its lists stays in force");
+            }
         }
         for (name, fault) in &found.faults {
             if found.directory_fault.is_none() && self.found.faults.get(name) != Some(fault) {

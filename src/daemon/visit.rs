@@ -5,6 +5,8 @@ mod claims;
 mod pushed;
 
 use std::collections::HashMap;
+use std::future::ready;
+use std::pin::Pin;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -17,12 +19,12 @@ use tracing::{debug, info, warn};
 pub(super) use pushed::{Note, TakenIn};
 
 use super::moves::Moves;
-use super::seek::{Found, Page, seek};
+use super::seek::{self, Found, NoTurn, Page, seek_in_turn};
 use super::writer::Commits;
 use super::{Gate, blocking, chance, moment, now};
 use crate::config::Config;
 use crate::feeds::address::Guard;
-use crate::feeds::fetch::{self, ACCEPT_FEED, Answer, Client, Failure, Turns};
+use crate::feeds::fetch::{self, ACCEPT_FEED, Answer, Client, Failure, Pass, Turns};
 use crate::feeds::host::outage::Fault;
 use crate::feeds::parse::{self, NotAFeed};
 use crate::feeds::schedule::{self, Answered, Limits, Outcome};
@@ -41,7 +43,7 @@ const ENDING_GRACE: Duration = Duration::from_secs(1);
 pub(super) struct Visitor {
     app: Arc<App>,
     moves: Arc<Moves>,
-    turns: Box<Turns>,
+    turns: Arc<Turns>,
     manner: RwLock<Arc<Manner>>,
     commits: Commits,
     gate: Gate,
@@ -76,7 +78,7 @@ pub(super) struct Visit {
     pub(super) joined: Vec<FeedId>,
     /// What it says about our own network.
     pub(super) reach: Reach,
-    /// Whether it was sent on to a host that may not be asked now: the feed has its turn later.
+    /// Whether it was sent on to a host that may not be asked now, by a redirect or by a page: the feed has its turn later.
     pub(super) had_no_turn: bool,
 }
 
@@ -121,7 +123,7 @@ impl Visitor {
         Ok(Self {
             app: Arc::clone(moves.app()),
             moves,
-            turns,
+            turns: turns.into(),
             manner,
             commits,
             gate,
@@ -137,6 +139,11 @@ impl Visitor {
         let manner = Arc::new(Manner::of(config)?);
         *self.manner.write().unwrap_or_else(PoisonError::into_inner) = manner;
         Ok(())
+    }
+
+    /// Whom to ask before a host is asked for anything that its queue does not know of.
+    pub(super) fn turns(&self) -> Arc<Turns> {
+        Arc::clone(&self.turns)
     }
 
     pub(super) fn limits(&self) -> Limits {
@@ -174,7 +181,10 @@ impl Visitor {
         let _claim = self.claims.claim(id).await;
         // A push may have come while the feed was asked.
         let feed = self.app.live.feed(id).unwrap_or(feed);
-        let taken = self.take(&feed, asked, &manner).await;
+        let Ok(taken) = self.take(&feed, asked, &manner).await else {
+            debug!(feed.url = %feed.url, "its page leads to a host that may not be asked now; next try later");
+            return Visit { pause, reach, had_no_turn: true, ..Visit::default() };
+        };
         self.app.metrics.fetched(kind.unwrap_or_else(|| word_for(&taken.outcome)), took);
         let is_good = matches!(taken.outcome, Outcome::Fetched { .. } | Outcome::Unchanged { .. });
         let is_kept = self.keep(&feed, taken, &manner.limits).await;
@@ -201,20 +211,20 @@ impl Visitor {
     }
 
     /// What an answer means.
-    async fn take(&self, feed: &Feed, asked: Result<Answer, Failure>, manner: &Manner) -> Taken {
+    async fn take(&self, feed: &Feed, asked: Result<Answer, Failure>, manner: &Manner) -> Result<Taken, NoTurn> {
         let answer = match asked {
             Ok(answer) => answer,
-            Err(failure) => return Taken::only(Outcome::Failed { why: failure.to_string() }),
+            Err(failure) => return Ok(Taken::only(Outcome::Failed { why: failure.to_string() })),
         };
         let answered = answer.answered();
-        match answer.status {
+        Ok(match answer.status {
             304 => Taken::unchanged(answered, feed.newest, answer.validators),
-            200 | 203 => self.read(feed, answer, answered, manner).await,
+            200 | 203 => self.read(feed, answer, answered, manner).await?,
             _ => Taken::only(Outcome::Refused { answer: answered }),
-        }
+        })
     }
 
-    async fn read(&self, feed: &Feed, answer: Answer, answered: Answered, manner: &Manner) -> Taken {
+    async fn read(&self, feed: &Feed, answer: Answer, answered: Answered, manner: &Manner) -> Result<Taken, NoTurn> {
         let old_hash = feed.body_hash;
         let newest = feed.newest;
         let base = answer.base();
@@ -227,36 +237,47 @@ impl Visitor {
             }
             Some(parse::parse(&body, content_type.as_deref(), &base).map(|document| (document, body_hash)))
         });
-        match read.await {
+        Ok(match read.await {
             None => Taken::unchanged(answered, newest, answer.validators),
             Some(Ok((document, body_hash))) => took(feed, answer, document, body_hash),
-            Some(Err(NotAFeed::Html)) => self.look_at_page(feed, answer, answered, manner).await,
+            Some(Err(NotAFeed::Html)) => self.look_at_page(feed, answer, answered, manner).await?,
             Some(Err(fault)) => {
                 let parser_fault = matches!(fault, NotAFeed::ParserFault(_));
                 Taken::only(Outcome::Unusable { answer: answered, why: fault.to_string(), parser_fault })
             }
-        }
+        })
     }
 
     /// A page was answered instead of a feed: the feed that belongs to it is taken instead.
-    async fn look_at_page(&self, feed: &Feed, page: Answer, answered: Answered, manner: &Manner) -> Taken {
+    async fn look_at_page(
+        &self,
+        feed: &Feed,
+        page: Answer,
+        answered: Answered,
+        manner: &Manner,
+    ) -> Result<Taken, NoTurn> {
         let body = page.body.to_vec();
         let page = Page { body, content_type: page.content_type.clone(), url: page.base() };
         // What a page names may change any day; what stands at usual places seldom does.
         let may_guess = feed.schedule.failures.is_multiple_of(POLLS_PER_GUESS);
-        let looking = seek(&manner.client, page, may_guess, manner.gap);
+        // The visit has its place on this host; on every other one it is a guest like those that a redirect sends.
+        let (home, turns) = (feed.address().host_and_port(), self.turns());
+        let turns = move |host: String| -> Pin<Box<dyn Future<Output = Option<Pass>> + Send>> {
+            if host == home { Box::pin(ready(Some(seek::free()))) } else { turns(host) }
+        };
+        let looking = seek_in_turn(&manner.client, page, may_guess, manner.gap, &turns);
         let found = tokio::select! {
             () = self.stop.cancelled() => None,
-            found = looking => found,
+            found = looking => found?,
         };
         let Some(Found { url, is_named, answer, document }) = found else {
             let why = "it is an HTML page, and no feed of it was found".to_owned();
-            return Taken::only(Outcome::Unusable { answer: answered, why, parser_fault: false });
+            return Ok(Taken::only(Outcome::Unusable { answer: answered, why, parser_fault: false }));
         };
         let how = if is_named { "the page names its feed" } else { "the page's feed is at a usual place" };
         info!(feed.url = %feed.url, found = %url, "{how}; it is asked there from now on, and the list is left alone");
         let body_hash = hash(&answer.body);
-        Taken { found: Some(url), ..took(feed, answer, document, body_hash) }
+        Ok(Taken { found: Some(url), ..took(feed, answer, document, body_hash) })
     }
 
     /// Commits what came of a visit, and puts it before the readers. Returns whether that was possible.

@@ -2,20 +2,23 @@
 //!
 //! A canary listens on the loopback addresses that the spellings mean; it must never be reached.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
+use listend::daemon::{Page, seek};
 use listend::feeds::address::{Guard, Lookup, reach};
 use listend::feeds::fetch::{Client, Settings};
 use listend::model::FeedUrl;
 use url::Url;
 
-use crate::origin::{NOW, Origin, Reply, answer, client, get, redirect, settings};
+use crate::harness::{Home, opml, until};
+use crate::origin::{NOW, Origin, Reply, answer, client, feed_url, get, redirect, settings};
 
 /// Addresses as a URL can spell them: each must be refused as it stands.
-const FORBIDDEN_HOSTS: [&str; 79] = [
+pub(crate) const FORBIDDEN_HOSTS: [&str; 79] = [
     // This computer, in all the spellings that a URL parser folds into one.
     "127.0.0.1",
     "127.1",
@@ -225,6 +228,92 @@ async fn hubs_behind_forbidden_addresses_are_told_nothing() {
         assert_eq!(failure.kind(), "blocked_address", "{target}: {failure}");
     }
     assert_eq!((canaries.connections(), targets.len()), (0, 4 * FORBIDDEN_HOSTS.len()));
+}
+
+/// A page that names these addresses as its feeds.
+fn page(url: &str, named: &[String]) -> Page {
+    let links = named.iter().map(|url| format!("<link rel=alternate type=application/rss+xml href='{url}'>"));
+    let body = format!("<!doctype html><html><head>{}</head></html>", links.collect::<String>()).into_bytes();
+    Page { body, content_type: Some("text/html".to_owned()), url: Url::parse(url).expect("a URL") }
+}
+
+#[tokio::test]
+async fn pages_lead_to_nothing_forbidden() {
+    let canaries = Canaries::listen();
+    let port = canaries.port;
+    // On the canaries' port, as a name that changes its mind keeps its port. Closed each time, so that it is looked up.
+    let origin = Origin::serve_on(TcpListener::bind(("127.9.9.9", port)).expect("a free port"), |request| {
+        let to = request.path.split_once("to=").map_or("/", |(_, to)| to);
+        Reply::Close(
+            format!("HTTP/1.1 302 X\r\nLocation: {to}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n").into_bytes(),
+        )
+    });
+    let mut answers: HashMap<String, IpAddr> = HashMap::new();
+    let mut pages = Vec::new();
+    for (index, host) in FORBIDDEN_HOSTS.iter().enumerate() {
+        let url = url_of(host, port).expect("a spelling that parses");
+        let address: IpAddr = url.host().trim_matches(['[', ']']).parse().expect("an address");
+        answers.extend(["name", "mind"].map(|name| (format!("{name}{index}.test"), address)));
+        let name = format!("http://name{index}.test:{port}/feed");
+        let redirects = [url.as_str(), &name].map(|to| origin.url(&format!("/?to={to}")));
+        pages.push((index, [[url.as_str().to_owned(), name].as_slice(), &redirects].concat()));
+    }
+    let asked = Arc::new(AtomicUsize::new(0));
+    let (count, good) = (asked.clone(), origin.address.ip());
+    // The second kind of name is good when it is looked up first: when its page is asked for.
+    let met = Mutex::new(HashSet::new());
+    let lookup = Lookup::Answers(Arc::new(move |name| {
+        count.fetch_add(1, Ordering::SeqCst);
+        let is_first = met.lock().expect("no lookup panicked").insert(name.to_owned());
+        let is_good = is_first && name.starts_with("mind");
+        Ok(if is_good { vec![good] } else { answers.get(name).copied().into_iter().collect() })
+    }));
+    let client = client(Settings { lookup, ..settings([origin.address]) });
+    for (index, named) in &pages {
+        let found = seek(&client, page(&origin.url("/"), named), false, Duration::ZERO).await;
+        assert!(found.is_none(), "{named:?}");
+        // Its usual places are at a name that is somebody else now.
+        let there = format!("http://mind{index}.test:{port}/?to={}", named[0]);
+        assert_blocked(&client, &there, &there).await;
+        let found = seek(&client, page(&format!("http://mind{index}.test:{port}/"), &[]), true, Duration::ZERO).await;
+        assert!(found.is_none(), "{there}");
+    }
+    // Of each page: two redirects, and the one before its name changed its mind. Of the name: two spellings, one lookup
+    // each, and of the other one the two of the page and its first usual place.
+    let count = FORBIDDEN_HOSTS.len();
+    assert_eq!((canaries.connections(), origin.requests().len()), (0, 3 * count));
+    assert_eq!(asked.load(Ordering::SeqCst), 4 * count);
+    // The canaries would have seen it.
+    let reckless = crate::origin::client(settings([SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port), origin.address]));
+    let found = seek(&reckless, page(&origin.url("/"), &pages[0].1), false, Duration::ZERO).await;
+    assert!(found.is_none() && canaries.connections() > 0);
+}
+
+#[test]
+fn lists_lead_to_nothing_forbidden() {
+    let canaries = Canaries::listen();
+    let origin = Origin::serve(|request| redirect(302, request.path.split_once("to=").map_or("/", |(_, to)| to)));
+    let url = |index: usize| format!("http://{}:{}/{index}", FORBIDDEN_HOSTS[index], canaries.port);
+    let literals: Vec<String> = (0..FORBIDDEN_HOSTS.len()).map(url).collect();
+    let redirects = literals.iter().map(|url| origin.url(&format!("/?to={}", feed_url(url)))).collect();
+    for urls in [literals, redirects] {
+        let home = Home::new().allowing(&[origin.address]);
+        let outlines = urls.iter().map(|url| {
+            let url = url.replace('&', "&amp;");
+            format!("<outline type='include' text='I' url='{url}'/><outline text='P' htmlUrl='{url}'/>\n")
+        });
+        home.write_list("desired", &opml(&outlines.collect::<String>()));
+        let daemon = home.start();
+        for refusal in ["a remote list cannot be read", "feed failed"] {
+            until("each is refused", || {
+                let log = daemon.log();
+                let refused = log.lines().filter(|line| line.contains(refusal) && line.contains("blocked_address"));
+                (refused.count() >= FORBIDDEN_HOSTS.len()).then_some(())
+            });
+        }
+        daemon.stop();
+    }
+    assert_eq!(canaries.connections(), 0);
 }
 
 #[tokio::test]

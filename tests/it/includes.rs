@@ -1,6 +1,8 @@
 //! Remote reading lists: pulled in, followed, kept when they fail, and never a way to anything local.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -191,5 +193,77 @@ fn a_remote_list_leads_to_nothing_local() {
     assert_eq!(asked(&origin, "/cid"), 0);
     let feeds: Vec<Value> = daemon.status()["feeds"].as_array().unwrap().clone();
     assert_eq!(feeds.len(), 1);
+    daemon.stop();
+}
+
+#[test]
+fn remote_lists_and_found_feeds_keep_to_the_gap_of_their_hosts() {
+    const GAP: Duration = Duration::from_millis(60);
+    // Feeds and lists on one host, and pages elsewhere that lead there.
+    let starts: Arc<Mutex<Vec<Instant>>> = Arc::default();
+    let (noted, under_way, most) = (starts.clone(), AtomicUsize::new(0), Arc::new(AtomicUsize::new(0)));
+    let seen = most.clone();
+    let busy = Origin::serve(move |request| {
+        noted.lock().unwrap().push(Instant::now());
+        seen.fetch_max(under_way.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+        std::thread::sleep(GAP / 2);
+        under_way.fetch_sub(1, Ordering::SeqCst);
+        if request.path.contains(".opml") {
+            return answer(200, "", opml(""));
+        }
+        let item = "<item><guid>1</guid><title>Hello</title></item>";
+        answer(200, "", format!("<rss version='2.0'><channel><title>{}</title>{item}</channel></rss>", request.path))
+    });
+    let to = busy.url("");
+    let pages = Origin::serve(move |request| {
+        let link = format!("<link rel=alternate type=application/rss+xml href='{to}/found{}'>", request.path);
+        answer(200, "Content-Type: text/html\r\n", format!("<!doctype html><html><head>{link}</head></html>"))
+    });
+    let home = Home::new().allowing(&[busy.address, pages.address]);
+    let toml = std::fs::read_to_string(home.configuration()).unwrap();
+    let polite =
+        toml.replace("per_host = 16", "per_host = 1").replace("per_host_gap = \"0s\"", "per_host_gap = \"60ms\"");
+    assert_ne!(toml, polite);
+    std::fs::write(home.configuration(), polite).unwrap();
+    let mut outlines = String::new();
+    for n in 0..4 {
+        outlines += &include(&busy.url(&format!("/{n}.opml")));
+        outlines += &outline("A feed", &busy.url(&format!("/{n}")));
+        outlines += &outline("A page", &pages.url(&format!("/{n}")));
+    }
+    home.write_list("desired", &opml(&outlines));
+    let daemon = home.start();
+    until("each was asked", || {
+        let asked = |path: String| asked(&busy, &path) > 0;
+        (0..4)
+            .all(|n| asked(format!("/{n}.opml")) && asked(format!("/{n}")) && asked(format!("/found/{n}")))
+            .then_some(())
+    });
+    let status = daemon.status();
+    daemon.stop();
+    assert!(status["feeds"].as_array().unwrap().iter().all(|feed| feed["failures"] == 0), "{status}");
+    let starts = starts.lock().unwrap();
+    let least = starts.windows(2).map(|pair| pair[1] - pair[0]).min().unwrap();
+    println!("{} requests to one host, never closer than {least:?}", starts.len());
+    // The threads of the origin may note one a little late and the next one at once.
+    assert!(least > GAP * 3 / 4, "{least:?}");
+    assert_eq!(most.load(Ordering::SeqCst), 1, "never two at once");
+}
+
+#[test]
+fn a_remote_list_that_asks_to_be_spared_speaks_for_its_host() {
+    let origin = Origin::serve(|request| match request.path.as_str() {
+        "/roll.opml" => answer(429, "Retry-After: 600\r\n", ""),
+        _ => answer(200, "", "<rss version='2.0'><channel><title>A</title><item><guid>1</guid></item></channel></rss>"),
+    });
+    let home = Home::new().allowing(&[origin.address]);
+    home.write_list("desired", &opml(&(include(&origin.url("/roll.opml")) + &outline("A", &origin.url("/feed")))));
+    let daemon = home.start();
+    until("the list was asked", || daemon.log().contains("HTTP 429").then_some(()));
+    let before = asked(&origin, "/feed");
+    // Two polls are due in this time.
+    std::thread::sleep(Duration::from_millis(2500));
+    assert!(asked(&origin, "/feed") <= before + 1, "the feed waits with its host");
+    assert_eq!(asked(&origin, "/roll.opml"), 1);
     daemon.stop();
 }

@@ -1,5 +1,5 @@
-//! Redirects to other hosts: a visit that is sent on to a host asks here for its turn, so that no host is asked more
-//! often through redirects than it would be directly.
+//! Requests that no feed's place in the queue stands for: a visit that a redirect or a page sends on to a host asks here
+//! for its turn, and so does who asks for remote lists, so that no host is asked more often than by its feeds alone.
 //!
 //! Owns who waits for a turn. Whether there is one is the queue's business.
 
