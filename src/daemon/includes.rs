@@ -54,6 +54,8 @@ pub(super) struct Includes {
     /// The queue knows numbers; these are of this task alone.
     numbers: BTreeMap<FeedUrl, FeedId>,
     urls: HashMap<FeedId, FeedUrl>,
+    /// The number that the next list gets.
+    next: u32,
     copies: BTreeMap<FeedUrl, RemoteCopy>,
     wanted: watch::Receiver<BTreeSet<FeedUrl>>,
     remotes: watch::Sender<Arc<Remotes>>,
@@ -81,6 +83,7 @@ pub(super) async fn open(
         orders,
         numbers: BTreeMap::new(),
         urls: HashMap::new(),
+        next: 0,
         wanted: asked,
         running: JoinSet::new(),
         app,
@@ -163,7 +166,9 @@ impl Includes {
             if self.numbers.contains_key(&url) {
                 continue;
             }
-            let id = FeedId(self.urls.keys().map(|id| id.0 + 1).max().unwrap_or(0));
+            // Never one that was in use: an answer that is still on its way belongs to nobody else.
+            let id = FeedId(self.next);
+            self.next = self.next.wrapping_add(1);
             self.numbers.insert(url.clone(), id);
             self.urls.insert(id, url.clone());
             self.copies.entry(url.clone()).or_insert_with(|| RemoteCopy {

@@ -4,7 +4,8 @@
 //!
 //! *Twins*: two feeds that stand in lists are fetched from one address, because one redirects to the other for good, or
 //! both to a third. The feed whose own address that is wins; where it is nobody's, the one that was followed first. So
-//! nobody gets hold of another's feed by redirecting to it: he makes an alias of his own outline, no more. That the same
+//! nobody gets hold of another's feed by redirecting to it: he makes an alias of his own outline, no more. What he said
+//! before becomes the winner's history only where both are of one host, or the lists have them as one voice. That the same
 //! address answers over http and https is no proof, and neither are equal ids: twins of that kind become one when one of
 //! them redirects. An address that once was an alias stays one as long as the feed is kept; whoever edits it in the
 //! outline has another subscription.
@@ -67,7 +68,7 @@ impl Moves {
     /// were joined to.
     pub(super) async fn look_after(&self, old: &Feed) -> Vec<FeedId> {
         let Some(feed) = self.app.live.feed(old.id) else { return Vec::new() };
-        let has_come_to_another = feed.moved_to != old.moved_to && self.is_shared(&feed);
+        let has_come_to_another = feed.moved_to != old.moved_to && self.is_shared(&feed, old);
         let is_decided = feed.predecessor.is_some() && feed.next_seq > 0;
         let was_awaited = old.schedule.last_success.is_none()
             && feed.schedule.last_success.is_some()
@@ -76,10 +77,13 @@ impl Moves {
     }
 
     /// Whether another feed is known at the address that a feed has just adopted.
-    fn is_shared(&self, feed: &Feed) -> bool {
+    fn is_shared(&self, feed: &Feed, old: &Feed) -> bool {
+        let mut seen = self.seen();
+        if let Some(left) = old.moved_to.as_ref().filter(|left| seen.adopted.get(*left) == Some(&feed.id)) {
+            seen.adopted.remove(left);
+        }
         let Some(address) = &feed.moved_to else { return false };
         let is_named = self.app.live.bound().ids.get(address).is_some_and(|id| *id != feed.id);
-        let mut seen = self.seen();
         is_named || *seen.adopted.entry(address.clone()).or_insert(feed.id) != feed.id
     }
 
@@ -166,11 +170,12 @@ impl Moves {
 /// Which of the feeds that stand in lists may be one.
 fn find(live: &Live) -> Found {
     let mut found = Found::default();
+    let bound = live.bound();
     let mut adopted: HashMap<FeedUrl, Vec<Arc<Feed>>> = HashMap::new();
     live.for_each_listed(|feed| {
         adopted.extend(feed.moved_to.clone().map(|address| (address, Vec::new())));
         if let Some(winner) = feed.predecessor.filter(|_| feed.next_seq > 0) {
-            found.edited.push(Join { winner, loser: feed.id, kinship: Kinship::Edited });
+            found.edited.push(Join { winner, loser: feed.id, kinship: Kinship::Edited, is_vouched: true });
         }
     });
     if adopted.is_empty() {
@@ -190,8 +195,15 @@ fn find(live: &Live) -> Found {
             found.seen.waiting.insert(winner.id);
             continue;
         }
-        let losers = twins.iter().filter(|feed| feed.id != winner.id && feed.predecessor.is_none());
-        found.twins.extend(losers.map(|loser| Join { winner: winner.id, loser: loser.id, kinship: Kinship::Twins }));
+        let losers = twins.iter().filter(|loser| {
+            let has_room = winner.aliases.len() + loser.addresses().count() <= Feed::MAX_ALIASES;
+            loser.id != winner.id && loser.predecessor.is_none() && has_room
+        });
+        found.twins.extend(losers.map(|loser| {
+            let voice = |feed: &Feed| bound.voices.get(&feed.id);
+            let is_vouched = loser.url.host() == winner.url.host() || voice(loser) == voice(winner);
+            Join { winner: winner.id, loser: loser.id, kinship: Kinship::Twins, is_vouched }
+        }));
     }
     found
 }

@@ -35,6 +35,8 @@ pub type Remotes = BTreeMap<FeedUrl, Remote>;
 pub struct Including<'a> {
     remotes: &'a Remotes,
     wanted: BTreeSet<FeedUrl>,
+    /// How many outlines have pulled one in.
+    pulled: usize,
     outlines: usize,
 }
 
@@ -61,7 +63,7 @@ struct Spot<'a> {
 impl<'a> Including<'a> {
     /// With these copies, and nothing pulled in so far.
     pub fn new(remotes: &'a Remotes) -> Self {
-        Self { remotes, wanted: BTreeSet::new(), outlines: 0 }
+        Self { remotes, wanted: BTreeSet::new(), pulled: 0, outlines: 0 }
     }
 
     /// Every remote list that was named so far, whether there is a copy of it or not.
@@ -142,9 +144,11 @@ impl<'a> Including<'a> {
         if spot.within.len() == MAX_NESTED {
             return Err(format!("remote lists are nested more than {MAX_NESTED} deep; {url} is left out"));
         }
-        if !self.wanted.contains(&url) && self.wanted.len() == MAX_INCLUDES {
+        // Each time counts: a list that is named a thousand times would be read a thousand times.
+        if self.pulled == MAX_INCLUDES {
             return Err(format!("more than {MAX_INCLUDES} remote lists; {url} is left out"));
         }
+        self.pulled += 1;
         self.wanted.insert(url.clone());
         let Some(remote) = self.remotes.get(&url) else { return Ok(()) };
         let mut fault = None;
@@ -244,6 +248,12 @@ mod tests {
             (0..=MAX_INCLUDES).map(|n| format!("<outline type='include' url='http://a.example/{n}'/>")).collect();
         let (opml, wanted) = include(&many.concat(), &Remotes::new());
         assert_eq!((wanted.len(), opml.warnings.len()), (MAX_INCLUDES, 1));
+
+        let same = "<outline type='include' url='http://a.example/'/>".repeat(MAX_INCLUDES + 1);
+        let (opml, wanted) = include(&same, &remotes(&[("http://a.example/", "<outline text='x'/>".into())]));
+        assert_eq!((wanted.len(), opml.warnings.len()), (1, 1), "each time counts");
+        let read = opml.outlines.iter().filter(|outline| !outline.children.is_empty()).count();
+        assert_eq!(read, MAX_INCLUDES);
 
         let chain: Vec<_> = ["0", "1", "2", "3", "4", "5", "6"]
             .iter()

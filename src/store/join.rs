@@ -3,9 +3,10 @@
 //! # What can be claimed, and what cannot
 //!
 //! What was recognised in one feed must not be taken for what another one says: somebody could copy the ids of a feed,
-//! the coming ones too, and then redirect to it. So of two twins the winner's entries stay as they are, and those that
-//! only the loser has move over with their places and texts, as history: under an identity that no document can
-//! match. What the shared document carries, and the winner has not read yet, is not moved: the winner is due at once, and
+//! the coming ones too, and then redirect to it. So of two twins the winner's entries stay as they are. Those that only
+//! the loser has move over where somebody else than the loser vouches for it ([`Join::is_vouched`]), with their places
+//! and texts, as history: under an identity that no document can match; else they go, for a redirect puts no words into
+//! another's mouth. What the shared document carries, and the winner has not read yet, is not moved: the winner is due at once, and
 //! reads it itself. An edited outline is another matter: the keeper of the list says that the feed is the same, and the
 //! entries go on being recognised by the ids that they have.
 
@@ -39,6 +40,9 @@ pub struct Join {
     pub loser: FeedId,
     /// How they came to be one.
     pub kinship: Kinship,
+    /// Whether something beside a redirect says that what the loser said was said by the winner: the keeper of the
+    /// lists, or that both are of one host.
+    pub is_vouched: bool,
 }
 
 /// How two feeds came to be one.
@@ -190,7 +194,9 @@ impl Streams<'_> {
                 is_behind = true;
                 continue;
             }
-            moving.push(*known);
+            if join.is_vouched {
+                moving.push(*known);
+            }
         }
         if join.kinship == Kinship::Edited {
             for mut known in ours.all.iter().copied() {

@@ -53,7 +53,7 @@ fn two_feeds(ours: &[Sketch], theirs: &[Sketch], last_success: Option<i64>) -> (
 }
 
 fn join(kinship: Kinship) -> Join {
-    Join { winner: FeedId(0), loser: FeedId(1), kinship }
+    Join { winner: FeedId(0), loser: FeedId(1), kinship, is_vouched: true }
 }
 
 proptest! {
@@ -195,4 +195,15 @@ fn a_loser_with_too_much_for_one_step_goes_with_the_next_sweep() {
     assert_eq!((after.feeds.len(), after.entries.len()), (1, 10_000));
     let bound = store.add_feeds(&[url("a"), url("b")], at(10)).expect("it binds");
     assert_eq!(bound.iter().map(|feed| feed.id.0).collect::<Vec<_>>(), [0, 0]);
+}
+
+#[test]
+fn a_redirect_puts_no_words_into_anothers_mouth() {
+    let (_directory, store) = two_feeds(&[(1, Some(1), 10, 1)], &[(7, Some(7), 20, 0), (8, None, 30, 1)], Some(40));
+    let before = contents(&store).expect("it reads");
+    let join = Join { is_vouched: false, ..join(Kinship::Twins) };
+    let joined = store.join(&join, at(50)).expect("it joins").expect("both are there");
+    let after = contents(&store).expect("it reads");
+    assert_eq!(said(&after, FeedId(0)), said(&before, FeedId(0)));
+    assert_eq!((joined.entries, after.entries.len(), joined.aliases.len()), (1, 1, 1));
 }
