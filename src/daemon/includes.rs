@@ -29,6 +29,8 @@ use crate::store::{RemoteCopy, StoreError};
 /// What a remote list may come as.
 const ACCEPT_LIST: &str = "text/x-opml, application/xml;q=0.9, text/xml;q=0.9, */*;q=0.1";
 
+/// The most that all copies may take together, in bytes: their outlines are bounded, but not what stands between them.
+const MAX_COPIES_BYTES: usize = 32 << 20;
 /// A list that got no turn on its host tries again after this.
 const TURN_PAUSE: Duration = Duration::from_mins(1);
 
@@ -197,6 +199,10 @@ impl Includes {
     async fn take(&mut self, id: FeedId, asked: Result<Answer, Failure>) {
         let limits = self.limits();
         self.queue.finished(id, now());
+        let own = self.urls.get(&id);
+        let others = self.copies.values().filter(|copy| Some(&copy.url) != own);
+        let taken: usize = others.filter_map(|copy| copy.content.as_ref()).map(Vec::len).sum();
+        let room = MAX_COPIES_BYTES.saturating_sub(taken);
         let Some(copy) = self.urls.get(&id).and_then(|url| self.copies.get_mut(url)) else { return };
         if let Err(Failure::NoTurn(host)) = &asked {
             debug!(url = %copy.url, host, "a remote list's host may not be asked now; next try later");
@@ -213,7 +219,7 @@ impl Includes {
             // Nobody listens any more when the daemon ends.
             self.orders.send(Order::Spare(spared)).await.ok();
         }
-        let outcome = outcome(copy, asked).await;
+        let outcome = outcome(copy, asked, room).await;
         copy.schedule = schedule::next(&copy.schedule, &outcome, &limits, now(), chance()).schedule;
         let (url, next) = (&copy.url, copy.schedule.next_poll);
         if copy.content != old.content {
@@ -262,8 +268,8 @@ async fn ask(client: &Client, url: &FeedUrl, validators: &Validators, turns: &Tu
     client.get_in_turn(url, validators, ACCEPT_LIST, now(), turns).await
 }
 
-/// What an answer means; a good one becomes the copy.
-async fn outcome(copy: &mut RemoteCopy, asked: Result<Answer, Failure>) -> Outcome {
+/// What an answer means; a good one of at most `room` bytes becomes the copy.
+async fn outcome(copy: &mut RemoteCopy, asked: Result<Answer, Failure>, room: usize) -> Outcome {
     let answer = match asked {
         Ok(answer) => answer,
         Err(failure) => return Outcome::Failed { why: failure.to_string() },
@@ -277,6 +283,10 @@ async fn outcome(copy: &mut RemoteCopy, asked: Result<Answer, Failure>) -> Outco
         }
         200 | 203 if answer.cut_off => {
             Outcome::Unusable { answer: answered, why: "the answer broke off".to_owned(), parser_fault: false }
+        }
+        200 | 203 if answer.body.len() > room => {
+            let why = format!("remote lists hold more than {} MiB together", MAX_COPIES_BYTES >> 20);
+            Outcome::Unusable { answer: answered, why, parser_fault: false }
         }
         200 | 203 => {
             let body = answer.body.clone();
