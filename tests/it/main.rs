@@ -24,6 +24,7 @@ mod includes;
 mod list_edits;
 mod lists;
 mod moves;
+mod namespace;
 mod network;
 mod origin;
 mod readers;
