@@ -138,9 +138,9 @@ fn inside(names: &std::path::Path) {
         let mut outlines = String::new();
         for index in 0..addresses.len() {
             outlines += &outline("Feed", &target(index, "f"));
-            outlines += &format!("<outline text='Home' htmlUrl='{}'/>\n", target(index, "h"));
+            writeln!(outlines, "<outline text='Home' htmlUrl='{}'/>", target(index, "h")).unwrap();
             outlines += &outline("Page", &origin.url(&format!("/{index}?page={}", target(index, "p"))));
-            outlines += &format!("<outline type='include' text='List' url='{}'/>\n", target(index, "i.opml"));
+            writeln!(outlines, "<outline type='include' text='List' url='{}'/>", target(index, "i.opml")).unwrap();
         }
         let home = Home::new().allowing(&[origin.address]);
         home.write_list("desired", &opml(&outlines));
