@@ -26,7 +26,7 @@ pub(in crate::feeds) mod text;
 pub const MAX_HTML_BYTES: usize = 2 << 20;
 
 /// How much work the texts of a document may make per byte of it…
-const MAX_DOCUMENT_WORK: usize = 6;
+const MAX_DOCUMENT_WORK: usize = 4;
 /// …and beside that. One byte of text is one unit; an element is as much as 64.
 const FREE_DOCUMENT_WORK: usize = 1 << 20;
 /// How much work texts may make in the worst possible case, all together, without being measured.
