@@ -12,8 +12,8 @@
 //! 186 MiB/s, `feed-rs` alone 131, a bare `quick-xml` scan 529. Of the files that `feedparser`, `feed-rs`, `podcastparser`
 //! and `reader` are tested with, 2,369 of 2,370 give the same number of entries, and those agree in 2,125 of 2,128 titles,
 //! 951 of 953 links, 961 of 961 ids and 920 of 921 dates. Of the 1,453 assertions in `feedparser`'s own suite that
-//! [`Document`] can answer, 1,399 hold (96.3 %). Of 162 hostile documents of up to 5 MiB, cleaning included, each took
-//! at most 27 MiB of memory, and about a second of a busy processor.
+//! [`Document`] can answer, 1,399 hold (96.3 %). Of 162 hostile documents of up to 5 MiB, cleaning included, none took
+//! 0.9 s or 27 MiB; a JSON Feed at its bounds takes 59 MiB.
 //!
 //! Nothing here recurses on the document, and every count has a bound below. A panic of any parser ends in
 //! [`NotAFeed::ParserFault`]. Knows nothing of HTTP beyond the media type, judges no HTML, and asks no clock.
