@@ -201,7 +201,8 @@ fn find(live: &Live) -> Found {
         });
         found.twins.extend(losers.map(|loser| {
             let voice = |feed: &Feed| bound.voices.get(&feed.id);
-            let is_vouched = loser.url.host() == winner.url.host() || voice(loser) == voice(winner);
+            let is_one_voice = voice(loser).is_some_and(|loser| voice(winner) == Some(loser));
+            let is_vouched = loser.url.host() == winner.url.host() || is_one_voice;
             Join { winner: winner.id, loser: loser.id, kinship: Kinship::Twins, is_vouched }
         }));
     }
