@@ -35,6 +35,7 @@ use tracing::{debug, warn};
 
 use crate::config::Config;
 use crate::listen::live::Live;
+use crate::listen::relations::Relations;
 use crate::model::Timestamp;
 use crate::store::Store;
 use metrics::Metrics;
@@ -51,6 +52,8 @@ pub struct App {
     pub config: ArcSwap<Config>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// What is between you and the voices.
+    pub relations: Relations,
     clock: fn() -> Timestamp,
     started_at: Timestamp,
     is_ready: AtomicBool,
@@ -90,6 +93,7 @@ impl App {
             store,
             config: ArcSwap::from_pointee(config),
             metrics,
+            relations: Relations::default(),
             started_at: clock(),
             clock,
             is_ready: AtomicBool::new(false),

@@ -1,7 +1,11 @@
-//! What the views say: merging the streams of feeds into pages. Knows nothing of formats or HTTP.
+//! What the views say: merging the streams of feeds into pages, and what is between you and the voices. Knows nothing of
+//! formats or HTTP.
 
 pub mod health;
 pub mod live;
 pub mod merge;
 pub mod page;
+pub mod people;
+pub mod relations;
+pub mod sites;
 pub mod view;

@@ -7,7 +7,9 @@ mod event;
 mod feed;
 mod health;
 mod hub;
+mod link;
 mod recent;
+mod relation;
 mod time;
 mod url;
 
@@ -19,6 +21,8 @@ pub use feed::{
 };
 pub use health::{HealthEvent, HealthKind, Trouble};
 pub use hub::{HubStage, HubSubscription};
+pub use link::{Link, prefix_hash};
 pub use recent::{Came, Fetch, Recent};
+pub use relation::{Contact, ContactKind, Mention, Notice, NoticeKind, Said, Way, Webmention, WebmentionKind};
 pub use time::Timestamp;
 pub use url::{FeedUrl, UrlFault, comparable_link, redact, redact_text};

@@ -161,7 +161,11 @@ impl Moves {
         let Some(feed) = self.app.live.feed(feed) else { return };
         info!(feed.url = %feed.url, "the feed of an edited outline has no entry of the one before; it is another one");
         let feed = Feed { predecessor: None, ..Feed::clone(&feed) };
-        if let Ok(kept) = self.commits.write(vec![FeedUpdate { feed, changes: Vec::new(), events: Vec::new() }]).await {
+        if let Ok(kept) = self
+            .commits
+            .write(vec![FeedUpdate { feed, changes: Vec::new(), said: Vec::new(), events: Vec::new() }])
+            .await
+        {
             self.app.live.update(kept.into_iter().map(|feed| (feed, true)));
         }
     }

@@ -430,7 +430,7 @@ async fn mark(app: Arc<App>, commits: Commits, gate: Gate) {
         let left_at = if followed.contains(&feed.id) { None } else { feed.left_at.or(Some(now())) };
         if feed.left_at != left_at {
             let feed = Feed { left_at, ..Feed::clone(feed) };
-            updates.push(FeedUpdate { feed, changes: Vec::new(), events: Vec::new() });
+            updates.push(FeedUpdate { feed, changes: Vec::new(), said: Vec::new(), events: Vec::new() });
         }
     });
     if !updates.is_empty()

@@ -312,7 +312,7 @@ impl Visitor {
             return true;
         }
         let freshness: Vec<Duration> = fresh(old, &changes);
-        let Ok(written) = self.commits.write(vec![FeedUpdate { feed, changes, events }]).await else {
+        let Ok(written) = self.commits.write(vec![FeedUpdate { feed, changes, said: Vec::new(), events }]).await else {
             self.recall(old.id).await;
             return false;
         };

@@ -54,6 +54,7 @@ pub struct Live {
     // Few, so that pages find out at little cost which of theirs are among them.
     broken: RwLock<HashSet<FeedId>>,
     revision: AtomicU64,
+    facts: AtomicU64,
 }
 
 impl Live {
@@ -65,6 +66,19 @@ impl Live {
     /// Counts every change of what views show; equal numbers mean equal bytes.
     pub fn revision(&self) -> u64 {
         self.revision.load(Ordering::Acquire)
+    }
+
+    /// Counts every change of what is between you and the voices: mentions, contacts, Webmentions, notices, your posts.
+    pub fn facts(&self) -> u64 {
+        self.facts.load(Ordering::Acquire)
+    }
+
+    /// Says that something between you and the voices has changed, once it is stored.
+    pub fn facts_changed(&self) {
+        // Under the lock under which revisions are given out.
+        let _slots = self.feeds.write().unwrap_or_else(PoisonError::into_inner);
+        self.facts.fetch_add(1, Ordering::AcqRel);
+        self.revision.fetch_add(1, Ordering::AcqRel);
     }
 
     /// Puts a new roster in place of the old one.

@@ -9,7 +9,7 @@ use super::records::{CountRecord, FeedRecord, decode, encode, encode_state, know
 use super::tables::{COUNTS, ENTRIES, EntryBytes, FEEDS, KNOWN, LINKS, LinkBytes, STATES};
 use super::tables::{entry_key, known_bytes, link_bytes, place_bytes};
 use super::text;
-use crate::model::{Change, Entry, Feed, FeedId, HealthEvent, Known};
+use crate::model::{Change, Entry, Feed, FeedId, HealthEvent, Known, Said};
 
 /// What one finished poll brings: the feed as it is from now on, and what became of its entries.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,6 +19,8 @@ pub struct FeedUpdate {
     pub feed: Feed,
     /// New and changed entries; empty when nothing but the schedule changed.
     pub changes: Vec<Change>,
+    /// What the new and changed entries, and others of the feed, say of others: each in place of what was kept.
+    pub said: Vec<Said>,
     /// What happened to the feed itself.
     pub events: Vec<HealthEvent>,
 }

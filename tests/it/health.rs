@@ -44,7 +44,7 @@ fn change(home: &Home, change: impl Fn(&str, Feed) -> Option<Feed>) {
         let name = feed.url.as_str().rsplit('/').next().unwrap().to_owned();
         let mut feed = change(&name, feed)?;
         feed.schedule.next_poll = now();
-        Some(FeedUpdate { feed, changes: vec![], events: vec![] })
+        Some(FeedUpdate { feed, changes: vec![], said: Vec::new(), events: vec![] })
     });
     store.commit(&mut changed.collect::<Vec<_>>()).unwrap();
 }

@@ -409,7 +409,7 @@ fn a_day_passes(home: &Home) {
     for mut feed in store.feeds().unwrap() {
         feed.schedule.last_attempt = feed.schedule.last_attempt.map(|at| at.minus(day));
         feed.schedule.next_poll = feed.schedule.next_poll.minus(day).max(listend::daemon::now());
-        updates.push(FeedUpdate { feed, changes: Vec::new(), events: Vec::new() });
+        updates.push(FeedUpdate { feed, changes: Vec::new(), said: Vec::new(), events: Vec::new() });
     }
     store.commit(&mut updates).unwrap();
 }

@@ -174,7 +174,7 @@ fn after_a_long_rest_the_overdue_come_one_after_the_other() {
                 last_success: Some(due.minus(interval)),
                 ..feed.schedule.clone()
             };
-            FeedUpdate { feed: Feed { schedule, ..feed }, changes: Vec::new(), events: Vec::new() }
+            FeedUpdate { feed: Feed { schedule, ..feed }, changes: Vec::new(), said: Vec::new(), events: Vec::new() }
         })
         .collect();
     store.commit(&mut updates).unwrap();

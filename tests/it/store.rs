@@ -135,7 +135,7 @@ fn damage_is_reported_and_nothing_is_deleted() {
     let store = open(directory.path());
     let feed = add_feeds(&store, &[url("a")], at(0)).expect("it adds").remove(0);
     let changes = (0..300).map(|seq| post(&feed, seq, at(i64::from(seq)))).collect();
-    store.commit(&mut [FeedUpdate { feed, changes, events: vec![] }]).expect("it commits");
+    store.commit(&mut [FeedUpdate { feed, changes, said: Vec::new(), events: vec![] }]).expect("it commits");
     drop(store);
     let whole = std::fs::read(&file).expect("it is there");
 
@@ -206,13 +206,13 @@ fn a_snapshot_stays_as_it_was() {
     let directory = tempfile::tempdir().expect("there is room");
     let store = open(directory.path());
     let feed = add_feeds(&store, &[url("a")], at(0)).expect("it adds").remove(0);
-    let mut first = [FeedUpdate { changes: vec![post(&feed, 0, at(1))], feed, events: vec![] }];
+    let mut first = [FeedUpdate { changes: vec![post(&feed, 0, at(1))], feed, said: Vec::new(), events: vec![] }];
     store.commit(&mut first).expect("it commits");
     let snapshot = store.snapshot().expect("it reads");
     let feed = first[0].feed.clone();
     assert_eq!((feed.entries, feed.newest, feed.next_seq), (1, Some(at(1)), 1));
     let changes = vec![post(&feed, 1, at(2))];
-    store.commit(&mut [FeedUpdate { feed, changes, events: vec![] }]).expect("it commits");
+    store.commit(&mut [FeedUpdate { feed, changes, said: Vec::new(), events: vec![] }]).expect("it commits");
     assert_eq!(snapshot.entries(FeedId(0), None, 9).expect("it reads").len(), 1);
     assert_eq!(store.snapshot().expect("it reads").entries(FeedId(0), None, 9).expect("it reads").len(), 2);
     assert!(matches!(store.compact(), Err(error @ StoreError::Busy { .. }) if error.may_pass()));
@@ -225,7 +225,12 @@ fn a_commit_made_from_an_older_state_is_refused_as_a_whole() {
     let directory = tempfile::tempdir().expect("there is room");
     let store = open(directory.path());
     let feeds = add_feeds(&store, &[url("a"), url("b")], at(0)).expect("it adds");
-    let update = |n: usize, change| FeedUpdate { feed: feeds[n].clone(), changes: vec![change], events: vec![] };
+    let update = |n: usize, change| FeedUpdate {
+        feed: feeds[n].clone(),
+        changes: vec![change],
+        said: Vec::new(),
+        events: vec![],
+    };
     store.commit(&mut [update(0, post(&feeds[0], 0, at(1)))]).expect("it commits");
     let mut other = post(&feeds[0], 0, at(1));
     other.now.guid = Hash64(77);
@@ -246,7 +251,9 @@ fn what_was_purged_stays_so_until_its_document_has_long_dropped_it() {
         change.now.carried_on += 2;
     }
     let stale = changes[0].clone();
-    store.commit(&mut [FeedUpdate { feed: feed.clone(), changes, events: vec![] }]).expect("it commits");
+    store
+        .commit(&mut [FeedUpdate { feed: feed.clone(), changes, said: Vec::new(), events: vec![] }])
+        .expect("it commits");
 
     let old = at(0).plus(days(401));
     let young = Retention { age: days(2000), ..Retention::default() };
@@ -261,7 +268,7 @@ fn what_was_purged_stays_so_until_its_document_has_long_dropped_it() {
     // A poll that was under way meanwhile does not bring a text back.
     let late = Change { was: Some(stale.now), ..stale };
     store
-        .commit(&mut [FeedUpdate { feed: feed.clone(), changes: vec![late.clone()], events: vec![] }])
+        .commit(&mut [FeedUpdate { feed: feed.clone(), changes: vec![late.clone()], said: Vec::new(), events: vec![] }])
         .expect("it commits");
     assert_eq!(purged(&store), 10);
     assert_eq!(store.snapshot().expect("it reads").entries(feed.id, None, 99).expect("it reads").len(), 20);
@@ -273,7 +280,9 @@ fn what_was_purged_stays_so_until_its_document_has_long_dropped_it() {
     assert_eq!(purged(&store), 5);
 
     // What was forgotten while a poll was under way does not come back as new either.
-    store.commit(&mut [FeedUpdate { feed: feed.clone(), changes: vec![late], events: vec![] }]).expect("it commits");
+    store
+        .commit(&mut [FeedUpdate { feed: feed.clone(), changes: vec![late], said: Vec::new(), events: vec![] }])
+        .expect("it commits");
     assert_eq!(purged(&store), 6);
     assert_eq!(store.snapshot().expect("it reads").entries(feed.id, None, 99).expect("it reads").len(), 20);
 }
@@ -285,7 +294,9 @@ fn a_feed_that_left_goes_after_thirty_days_and_many_transactions() {
     let mut feeds = add_feeds(&store, &[url("a"), url("b")], at(0)).expect("it adds");
     let changes = (0..5000).map(|seq| post(&feeds[0], seq, at(i64::from(seq)))).collect();
     feeds[0].left_at = Some(at(0));
-    store.commit(&mut [FeedUpdate { feed: feeds[0].clone(), changes, events: vec![] }]).expect("it commits");
+    store
+        .commit(&mut [FeedUpdate { feed: feeds[0].clone(), changes, said: Vec::new(), events: vec![] }])
+        .expect("it commits");
     let paths = vec![("/old".into(), url("a")), ("/other".into(), url("b"))];
     store.take_over(&TakeOver { paths, ..TakeOver::default() }, at(0)).expect("it remembers");
     let keep = Retention { entries_per_feed: 10_000, age: days(400) };
@@ -300,7 +311,9 @@ fn a_feed_that_left_goes_after_thirty_days_and_many_transactions() {
 
     // A fetch of it that was under way leaves nothing behind; coming back, it is a new feed.
     let changes = vec![post(&feeds[0], 0, at(9))];
-    store.commit(&mut [FeedUpdate { feed: feeds[0].clone(), changes, events: vec![] }]).expect("it commits");
+    store
+        .commit(&mut [FeedUpdate { feed: feeds[0].clone(), changes, said: Vec::new(), events: vec![] }])
+        .expect("it commits");
     assert!(store.feed(FeedId(0)).expect("it reads").is_none());
     assert!(store.known(FeedId(0)).expect("it reads").is_empty());
     assert_eq!(add_feeds(&store, &[url("a")], at(9)).expect("it adds")[0].id, FeedId(2));
@@ -313,7 +326,12 @@ fn a_feed_that_came_back_is_not_taken_for_one_that_left_long_ago() {
     let feed = add_feeds(&store, &[url("a")], at(0)).expect("it adds").remove(0);
     let changes = vec![post(&feed, 0, at(0))];
     store
-        .commit(&mut [FeedUpdate { feed: Feed { left_at: Some(at(0)), ..feed }, changes, events: vec![] }])
+        .commit(&mut [FeedUpdate {
+            feed: Feed { left_at: Some(at(0)), ..feed },
+            changes,
+            said: Vec::new(),
+            events: vec![],
+        }])
         .expect("it commits");
     let later = at(0).plus(days(300));
     let back = add_feeds(&store, &[url("a")], later).expect("it comes back").remove(0);
@@ -346,7 +364,7 @@ fn a_sweep_goes_step_by_step_and_each_step_says_all_that_it_did() {
     let mut feeds = add_feeds(&store, &[url("a"), url("b")], at(0)).expect("it adds");
     let updates = feeds.iter().map(|feed| {
         let changes = (0..3000).map(|seq| post(feed, seq, at(i64::from(seq)))).collect();
-        FeedUpdate { feed: feed.clone(), changes, events: vec![] }
+        FeedUpdate { feed: feed.clone(), changes, said: Vec::new(), events: vec![] }
     });
     store.commit(&mut updates.collect::<Vec<_>>()).expect("it commits");
     let keep = Retention { entries_per_feed: 50, age: days(400) };

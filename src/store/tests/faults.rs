@@ -16,8 +16,8 @@ const STEPS: [Step; 16] = [
         let feeds = store.feeds()?;
         let edited = edit(FeedId(0), change(FeedId(0), 3, at(13), "words").now, "other words");
         store.commit(&mut [
-            FeedUpdate { feed: feeds[0].clone(), changes: vec![edited], events: vec![] },
-            FeedUpdate { feed: talkative(feeds[2].clone()), changes: vec![], events: vec![] },
+            FeedUpdate { feed: feeds[0].clone(), changes: vec![edited], said: Vec::new(), events: vec![] },
+            FeedUpdate { feed: talkative(feeds[2].clone()), changes: vec![], said: Vec::new(), events: vec![] },
         ])
     },
     |store| store.remember_paths(&[("/old/ann".into(), url("a")), ("/old/cid".into(), url("c"))]),
@@ -47,7 +47,7 @@ const STEPS: [Step; 16] = [
     |store| {
         let mut feed = store.feed(FeedId(1))?.expect("the feed was added");
         feed.schedule.last_success = Some(at(9000));
-        store.commit(&mut [FeedUpdate { feed, changes: vec![], events: vec![] }])
+        store.commit(&mut [FeedUpdate { feed, changes: vec![], said: Vec::new(), events: vec![] }])
     },
     |store| join(store, 1, 3, Kinship::Twins),
 ];
@@ -64,7 +64,7 @@ fn post(store: &Store, feeds: &[u32], seqs: std::ops::Range<u32>, seconds: i64) 
     for &id in feeds {
         let feed = store.feed(FeedId(id))?.expect("the feed was added");
         let changes = seqs.clone().map(|seq| change(feed.id, seq, at(seconds + i64::from(seq)), "words")).collect();
-        updates.push(FeedUpdate { feed, changes, events: vec![] });
+        updates.push(FeedUpdate { feed, changes, said: Vec::new(), events: vec![] });
     }
     store.commit(&mut updates)
 }
@@ -239,7 +239,7 @@ fn on_a_full_disk_everything_can_still_be_read() {
         let mut words = || std::iter::repeat_with(|| chance.alphanumeric()).take(2000).collect::<String>();
         let mut post = |seqs: std::ops::Range<u32>| {
             let changes = seqs.map(|seq| change(feed.id, seq, at(i64::from(seq)), &words())).collect();
-            [FeedUpdate { feed: feed.clone(), changes, events: vec![] }]
+            [FeedUpdate { feed: feed.clone(), changes, said: Vec::new(), events: vec![] }]
         };
         store.commit(&mut post(0..1500)).expect("it commits");
         assert!(disk.size() > 2 * CACHE_BYTES, "{} bytes do not all fit into memory", disk.size());

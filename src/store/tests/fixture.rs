@@ -43,9 +43,14 @@ fn fill(store: &Store) -> Contents {
     });
     store
         .commit(&mut [
-            FeedUpdate { feed: talkative(feeds[0].clone()), changes, events: vec![] },
-            FeedUpdate { feed: feeds[1].clone(), changes: vec![bare], events: vec![] },
-            FeedUpdate { feed: gone, changes: vec![change(FeedId(2), 0, at(0), "bye")], events: vec![] },
+            FeedUpdate { feed: talkative(feeds[0].clone()), changes, said: Vec::new(), events: vec![] },
+            FeedUpdate { feed: feeds[1].clone(), changes: vec![bare], said: Vec::new(), events: vec![] },
+            FeedUpdate {
+                feed: gone,
+                changes: vec![change(FeedId(2), 0, at(0), "bye")],
+                said: Vec::new(),
+                events: vec![],
+            },
         ])
         .expect("it commits");
     let kinds = [ListEventKind::Joined, ListEventKind::Left, ListEventKind::BecameFollower];

@@ -34,7 +34,9 @@ fn fill(store: &Store, feed: &Feed, sketches: &[Sketch], last_success: Option<i6
     feed.schedule.last_success = last_success.map(at);
     feed.schedule.state = last_success.map_or(FeedState::New, |_| FeedState::Ok);
     feed.schedule.next_poll = at(3_000_000);
-    store.commit(&mut [FeedUpdate { feed, changes: changes.collect(), events: vec![] }]).expect("it commits");
+    store
+        .commit(&mut [FeedUpdate { feed, changes: changes.collect(), said: Vec::new(), events: vec![] }])
+        .expect("it commits");
 }
 
 /// Of each stored entry its title and place.
@@ -143,7 +145,12 @@ fn addresses_lead_to_the_feed_that_is_left() {
     // Gone for thirty days, it takes all of its addresses with it.
     let feed = store.feed(FeedId(0)).expect("it reads").expect("it is there");
     store
-        .commit(&mut [FeedUpdate { feed: Feed { left_at: Some(at(0)), ..feed }, changes: vec![], events: vec![] }])
+        .commit(&mut [FeedUpdate {
+            feed: Feed { left_at: Some(at(0)), ..feed },
+            changes: vec![],
+            said: Vec::new(),
+            events: vec![],
+        }])
         .expect("it commits");
     let later = at(0).plus(Retention::LEFT_FEEDS_KEPT);
     sweep_all(&store, later, &Retention::default()).expect("it sweeps");
@@ -167,7 +174,9 @@ fn an_edited_outline_finds_what_it_named_before() {
     // It had moved there by itself.
     let feed = store.feed(FeedId(0)).expect("it reads").expect("it is there");
     let moved = Feed { moved_to: Some(url("new")), left_at: Some(at(11)), ..feed };
-    store.commit(&mut [FeedUpdate { feed: moved, changes: vec![], events: vec![] }]).expect("it commits");
+    store
+        .commit(&mut [FeedUpdate { feed: moved, changes: vec![], said: Vec::new(), events: vec![] }])
+        .expect("it commits");
     assert_eq!(edit("a", "new", &[]), (0, None));
     let feed = store.feed(FeedId(0)).expect("it reads").expect("it is there");
     assert_eq!((feed.url, feed.moved_to, feed.left_at), (url("new"), None, None));
@@ -184,7 +193,7 @@ fn a_loser_with_too_much_for_one_step_goes_with_the_next_sweep() {
         change
     });
     store
-        .commit(&mut [FeedUpdate { feed: feed.clone(), changes: changes.collect(), events: vec![] }])
+        .commit(&mut [FeedUpdate { feed: feed.clone(), changes: changes.collect(), said: Vec::new(), events: vec![] }])
         .expect("it commits");
     let joined = store.join(&join(Kinship::Twins), at(9)).expect("it joins").expect("both are there");
     assert_eq!((joined.entries, joined.newest), (10_000, Some(at(19_999))));

@@ -148,7 +148,7 @@ impl Model {
             self.recount(id);
             // The store counts by itself: what comes in does not matter.
             let feed = Feed { entries: 99, newest: None, ..self.feeds[&id].clone() };
-            updates.push(FeedUpdate { feed, changes, events: vec![] });
+            updates.push(FeedUpdate { feed, changes, said: Vec::new(), events: vec![] });
         }
         self.last.clone_from(&updates);
         updates
@@ -218,7 +218,7 @@ fn run(asked: &[Ask]) {
                 let feed = model.feeds.get_mut(id).expect("it is there");
                 feed.left_at = left_at;
                 store
-                    .commit(&mut [FeedUpdate { feed: feed.clone(), changes: vec![], events: vec![] }])
+                    .commit(&mut [FeedUpdate { feed: feed.clone(), changes: vec![], said: Vec::new(), events: vec![] }])
                     .expect("it commits");
                 model.last.clear();
             }
