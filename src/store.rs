@@ -12,14 +12,17 @@
 
 mod aside;
 mod commit;
+mod contacts;
 mod copies;
 mod engine;
 mod error;
 mod health;
 mod join;
 mod kept;
+mod notices;
 mod packing;
 mod records;
+mod said;
 mod snapshot;
 mod sweep;
 mod tables;
@@ -27,6 +30,7 @@ mod takeover;
 #[cfg(test)]
 mod tests;
 mod text;
+mod webmentions;
 mod websub;
 
 use std::path::Path;
@@ -50,7 +54,7 @@ use crate::model::{
 use engine::Engine;
 use error::Fault;
 use records::known_of;
-use tables::{COUNTS, FEEDS, KNOWN, STATES, known_bytes, known_seq};
+use tables::{COUNTS, FEEDS, KNOWN, SOURCES, STATES, WEBMENTIONS, if_made, known_bytes, known_seq};
 
 /// The open database. Shared by reference: all methods take `&self`, from any thread.
 pub struct Store {
@@ -192,19 +196,17 @@ impl Store {
 
     /// Keeps contact that was recorded by hand.
     pub fn keep_contact(&self, contact: &Contact) -> Result<(), StoreError> {
-        let _ = contact;
-        Ok(())
+        self.engine.write(|transaction| contacts::add(transaction, contact))
     }
 
     /// All recorded contacts, oldest first.
     pub fn contacts(&self) -> Result<Vec<Contact>, StoreError> {
-        Ok(Vec::new())
+        self.engine.read(|transaction| contacts::all(&transaction))
     }
 
     /// Keeps notices. One whose kind and mark were told before changes nothing.
     pub fn tell(&self, notices: &[Notice]) -> Result<(), StoreError> {
-        let _ = notices;
-        Ok(())
+        self.engine.write(|transaction| notices::add(transaction, notices))
     }
 
     /// Notices of some kinds: at most `max` of each behind `before`, all together newest first.
@@ -214,40 +216,42 @@ impl Store {
         before: Option<EntryKey>,
         max: usize,
     ) -> Result<Vec<Notice>, StoreError> {
-        let _ = (kinds, before, max);
-        Ok(Vec::new())
+        self.engine.read(|transaction| notices::latest(&transaction, kinds, before, max))
     }
 
     /// Keeps a verified Webmention in place of what its source said of its target before; the first one's key stays.
     pub fn keep_webmention(&self, webmention: &Webmention) -> Result<(), StoreError> {
-        let _ = webmention;
-        Ok(())
+        self.engine.write(|transaction| webmentions::keep(transaction, webmention))
     }
 
     /// Forgets what a source said of a target; whether there was anything.
     pub fn forget_webmention(&self, source: &str, target: &str) -> Result<bool, StoreError> {
-        let _ = (source, target);
-        Ok(false)
+        self.engine.write(|transaction| webmentions::forget(transaction, source, target))
     }
 
     /// The Webmention of a source about a target.
     pub fn webmention(&self, source: &str, target: &str) -> Result<Option<Webmention>, StoreError> {
-        let _ = (source, target);
-        Ok(None)
+        self.engine.read(|transaction| {
+            let Some(sources) = if_made(&transaction, SOURCES)? else { return Ok(None) };
+            let Some(key) = webmentions::key_of(&sources, source, target)? else { return Ok(None) };
+            if_made(&transaction, WEBMENTIONS)?.map_or(Ok(None), |table| webmentions::get(&table, key))
+        })
     }
 
     /// Keeps anew what entries that are stored say of others, up to `heard_to` in the order of
     /// [`Snapshot::all_entries`]; entries that are no longer stored are left out. `None` as `heard_to`: that was all,
     /// and the next walk begins from the first. `heard_as` says by what it was heard (see [`Store::heard`]).
     pub fn hear(&self, said: &[Said], heard_as: Hash64, heard_to: Option<EntryKey>) -> Result<(), StoreError> {
-        let _ = (said, heard_as, heard_to);
-        Ok(())
+        self.engine.write(|transaction| {
+            commit::Streams::open(transaction)?.keep_said(said)?;
+            said::keep_walk(transaction, heard_as, heard_to)
+        })
     }
 
     /// By what the stored entries were last heard as a whole: the caller's hash of your sites, names and inboxes. With
     /// it, where a walk that was begun goes on; `None` in its place where it is complete.
     pub fn heard(&self) -> Result<Option<(Hash64, Option<EntryKey>)>, StoreError> {
-        Ok(None)
+        self.engine.read(|transaction| said::walk(&transaction))
     }
 
     /// Everything that is agreed with WebSub hubs, in no order that means anything.

@@ -6,10 +6,10 @@ use super::error::Fault;
 use super::health;
 use super::packing::{Packer, Unpacker};
 use super::records::{CountRecord, FeedRecord, decode, encode, encode_state, known_of, known_value};
-use super::tables::{COUNTS, ENTRIES, EntryBytes, FEEDS, KNOWN, LINKS, LinkBytes, STATES};
-use super::tables::{entry_key, known_bytes, link_bytes, place_bytes};
+use super::tables::{COUNTS, ENTRIES, EntryBytes, FEEDS, HealthBytes, KNOWN, LINKS, LinkBytes, MENTIONS, SAID, STATES};
+use super::tables::{entry_bytes, entry_key, known_bytes, link_bytes, place_bytes};
 use super::text;
-use crate::model::{Change, Entry, Feed, FeedId, HealthEvent, Known, Said};
+use crate::model::{Change, Entry, EntryKey, Feed, FeedId, Hash64, HealthEvent, Known, Said};
 
 /// What one finished poll brings: the feed as it is from now on, and what became of its entries.
 #[derive(Clone, Debug, PartialEq)]
@@ -62,11 +62,7 @@ pub(super) fn apply_all(
     let mut feeds = transaction.open_table(FEEDS)?;
     let mut states = transaction.open_table(STATES)?;
     let mut counts = transaction.open_table(COUNTS)?;
-    let mut streams = Streams {
-        entries: transaction.open_table(ENTRIES)?,
-        known: transaction.open_table(KNOWN)?,
-        links: transaction.open_table(LINKS)?,
-    };
+    let mut streams = Streams::open(transaction)?;
     let mut counted = Vec::with_capacity(updates.len());
     for (update, bytes) in updates.iter().zip(encoded) {
         let id = update.feed.id;
@@ -86,6 +82,7 @@ pub(super) fn apply_all(
         for (change, text) in update.changes.iter().zip(&bytes.texts) {
             streams.apply(id, change, text.as_deref(), &mut count)?;
         }
+        streams.keep_said(&update.said)?;
         if count != before {
             counts.insert(id.0, encode(&count).as_slice())?;
         }
@@ -95,14 +92,37 @@ pub(super) fn apply_all(
     Ok(counted)
 }
 
-/// The three tables that hold entries.
+/// The tables that hold entries and what is known of them.
 pub(super) struct Streams<'a> {
     pub(super) entries: Table<'a, &'static EntryBytes, &'static [u8]>,
     pub(super) known: Table<'a, &'static [u8; 8], &'static [u8; 46]>,
     pub(super) links: Table<'a, &'static LinkBytes, i64>,
+    pub(super) said: Table<'a, &'static EntryBytes, &'static [u8]>,
+    pub(super) mentions: Table<'a, &'static HealthBytes, &'static [u8]>,
 }
 
-impl Streams<'_> {
+impl<'a> Streams<'a> {
+    /// The tables of a transaction.
+    pub(super) fn open(transaction: &'a WriteTransaction) -> Result<Self, Fault> {
+        Ok(Self {
+            entries: transaction.open_table(ENTRIES)?,
+            known: transaction.open_table(KNOWN)?,
+            links: transaction.open_table(LINKS)?,
+            said: transaction.open_table(SAID)?,
+            mentions: transaction.open_table(MENTIONS)?,
+        })
+    }
+
+    /// Removes an entry's text, and what it says; what it is recognised by stays.
+    pub(super) fn remove_text(&mut self, key: EntryKey, link: Option<Hash64>) -> Result<(), Fault> {
+        let place = entry_bytes(key);
+        self.entries.remove(&place)?;
+        if let Some(link) = link {
+            self.links.remove(&link_bytes(link, &place))?;
+        }
+        self.forget_said(key)
+    }
+
     /// Stores one change of a feed. Applying it a second time changes nothing.
     fn apply(
         &mut self,

@@ -15,11 +15,13 @@ use std::collections::HashMap;
 use redb::{ReadableTable, WriteTransaction};
 
 use super::commit::Streams;
+use super::contacts;
 use super::error::Fault;
 use super::kept;
+use super::notices;
 use super::records::{self, CountRecord, FeedRecord, StateRecord, encode, known_of, known_value};
 use super::sweep::count_of;
-use super::tables::{COUNTS, ENTRIES, FEEDS, KNOWN, LINKS, STATES, URLS};
+use super::tables::{COUNTS, FEEDS, STATES, URLS};
 use super::tables::{entry_bytes, known_bytes, known_seq, link_bytes};
 use super::text;
 use crate::model::{EntryKey, Feed, FeedId, FeedState, Hash64, Known, Timestamp, Validators};
@@ -73,11 +75,7 @@ impl Join {
         if self.winner == self.loser || self.kinship == Kinship::Twins && !has_room {
             return Ok(None);
         }
-        let mut streams = Streams {
-            entries: transaction.open_table(ENTRIES)?,
-            known: transaction.open_table(KNOWN)?,
-            links: transaction.open_table(LINKS)?,
-        };
+        let mut streams = Streams::open(transaction)?;
         let mut count = count_of(&counts, winner.id)?;
         let last_success = winner.schedule.last_success;
         let is_behind = streams.move_entries(self, last_success, &mut count)?;
@@ -123,6 +121,8 @@ impl Join {
         states.insert(winner.id.0, encode(&StateRecord::of(&winner)).as_slice())?;
         counts.insert(winner.id.0, encode(&count).as_slice())?;
 
+        contacts::follow(transaction, loser.id, winner.id)?;
+        notices::follow(transaction, loser.id, winner.id)?;
         let mut rest = count_of(&counts, loser.id)?;
         if streams.remove_some(loser.id, ROWS_AT_ONCE, &mut rest)? < ROWS_AT_ONCE {
             feeds.remove(loser.id.0)?;
@@ -231,6 +231,7 @@ impl Streams<'_> {
             self.links.insert(&link_bytes(link, &place), was.first_seen.millis())?;
         }
         self.entries.insert(&place, value.as_slice())?;
+        self.move_said(from, to)?;
         self.known.insert(&known_bytes(join.winner, seq), &known_value(&Known { seq, ..now }))?;
         count.next_seq = following;
         count.entries += 1;

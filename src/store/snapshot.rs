@@ -8,9 +8,13 @@ use redb::ReadOnlyTable;
 use super::engine::Engine;
 use super::error::{Fault, StoreError};
 use super::packing::Unpacker;
-use super::tables::{ENTRIES, EntryBytes, LINKS, LinkBytes};
-use super::tables::{entry_bytes, entry_key, link_bytes, link_entry, place_bytes, stream_bounds};
+use super::said;
+use super::tables::{ENTRIES, EntryBytes, HealthBytes, LINKS, LinkBytes, MENTIONS, SAID, WEBMENTIONS};
+use super::tables::{
+    entry_bytes, entry_key, health_bytes, if_made, link_bytes, link_entry, place_bytes, stream_bounds,
+};
 use super::text;
+use super::webmentions;
 use crate::model::Entry;
 use crate::model::{EntryKey, FeedId, Hash64, Link, Mention, Timestamp, Webmention};
 
@@ -26,6 +30,10 @@ pub struct Snapshot {
     engine: Arc<Engine>,
     entries: ReadOnlyTable<&'static EntryBytes, &'static [u8]>,
     links: ReadOnlyTable<&'static LinkBytes, i64>,
+    // Made when they are first written to.
+    said: Option<ReadOnlyTable<&'static EntryBytes, &'static [u8]>>,
+    mentions: Option<ReadOnlyTable<&'static HealthBytes, &'static [u8]>>,
+    webmentions: Option<ReadOnlyTable<&'static HealthBytes, &'static [u8]>>,
 }
 
 /// What a merge of streams needs to know of an entry before it shows it.
@@ -46,6 +54,9 @@ impl Snapshot {
                 engine: Arc::clone(engine),
                 entries: transaction.open_table(ENTRIES)?,
                 links: transaction.open_table(LINKS)?,
+                said: if_made(&transaction, SAID)?,
+                mentions: if_made(&transaction, MENTIONS)?,
+                webmentions: if_made(&transaction, WEBMENTIONS)?,
             })
         })
     }
@@ -153,32 +164,51 @@ impl Snapshot {
         until: Timestamp,
         mut look: impl FnMut(EntryKey, &[Link]) -> bool,
     ) -> Result<(), StoreError> {
-        let _ = (feed, since, until, &mut look);
-        Ok(())
+        let Some(said) = &self.said else { return Ok(()) };
+        self.engine.contained(|| {
+            let (first, last) = (place_bytes(feed.0, since, 0), place_bytes(feed.0, until, u32::MAX));
+            let mut links = Vec::new();
+            for row in said.range::<&EntryBytes>(&first..=&last)?.rev() {
+                let (place, value) = row?;
+                let key = entry_key(place.value());
+                said::links_of(key, value.value(), &mut links)?;
+                if !look(key, &links) {
+                    break;
+                }
+            }
+            Ok(())
+        })
     }
 
     /// What speaks of you: at most `max` behind `before`, newest first.
     pub fn mentions(&self, before: Option<EntryKey>, max: usize) -> Result<Vec<(EntryKey, Mention)>, StoreError> {
-        let _ = (before, max);
-        Ok(Vec::new())
+        let Some(mentions) = &self.mentions else { return Ok(Vec::new()) };
+        self.engine.contained(|| said::latest(mentions, before, max))
     }
 
     /// Whether, and how, an entry or a Webmention speaks of you.
     pub fn mention(&self, key: EntryKey) -> Result<Option<Mention>, StoreError> {
-        let _ = key;
-        Ok(None)
+        let Some(mentions) = &self.mentions else { return Ok(None) };
+        self.engine.contained(|| {
+            let value = mentions.get(&health_bytes(key))?;
+            value.map(|value| said::mention_of(key, value.value())).transpose()
+        })
     }
 
     /// The Webmention of a key.
     pub fn webmention(&self, key: EntryKey) -> Result<Option<Webmention>, StoreError> {
-        let _ = key;
-        Ok(None)
+        let Some(table) = &self.webmentions else { return Ok(None) };
+        self.engine.contained(|| webmentions::get(table, key))
     }
 
     /// A feed's first entry that stands at or after an instant in the stream.
     pub fn first_since(&self, feed: FeedId, since: Timestamp) -> Result<Option<EntryKey>, StoreError> {
-        let _ = (feed, since);
-        Ok(None)
+        self.engine.contained(|| {
+            let (_, last) = stream_bounds(feed);
+            let first = place_bytes(feed.0, since, 0);
+            let found = self.entries.range::<&EntryBytes>(&first..=&last)?.next().transpose()?;
+            Ok(found.map(|(place, _)| entry_key(place.value())))
+        })
     }
 
     /// At most `max` entries behind `after`, feed by feed and oldest first: everything, for an export. Begin with

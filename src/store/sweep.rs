@@ -23,10 +23,8 @@ use super::commit::Streams;
 use super::engine::Engine;
 use super::error::{Fault, StoreError};
 use super::records::{CountRecord, FeedRecord, decode, encode, known_of, known_value};
-use super::tables::{COUNTS, ENTRIES, FEEDS, KNOWN, LINKS, PATHS, STATES, URLS};
-use super::tables::{
-    EntryBytes, entry_bytes, entry_key, known_bytes, known_seq, link_bytes, place_bytes, stream_bounds,
-};
+use super::tables::{COUNTS, ENTRIES, FEEDS, KNOWN, PATHS, STATES, URLS};
+use super::tables::{EntryBytes, entry_key, known_bytes, known_seq, stream_bounds};
 use super::text;
 use crate::model::{EntryKey, FeedId, Known, Timestamp};
 
@@ -176,11 +174,7 @@ fn sweep_some(
 ) -> Result<Vec<(FeedId, Outcome)>, Fault> {
     let mut feeds = transaction.open_table(FEEDS)?;
     let mut counts = transaction.open_table(COUNTS)?;
-    let mut streams = Streams {
-        entries: transaction.open_table(ENTRIES)?,
-        known: transaction.open_table(KNOWN)?,
-        links: transaction.open_table(LINKS)?,
-    };
+    let mut streams = Streams::open(transaction)?;
     let mut outcomes = Vec::new();
     let mut removed = HashSet::new();
     let mut room = ROWS_PER_STEP;
@@ -310,11 +304,7 @@ impl Streams<'_> {
             going.push((key, text::head(key, value.value())?.link));
         }
         for &(key, link) in &going {
-            let place = entry_bytes(key);
-            self.entries.remove(&place)?;
-            if let Some(link) = link {
-                self.links.remove(&link_bytes(link, &place))?;
-            }
+            self.remove_text(key, link)?;
             let row = known_bytes(feed, key.seq);
             let known = self.known.get(&row)?.map(|known| known_of(key.seq, known.value())).transpose()?;
             if let Some(known) = known {
@@ -351,11 +341,7 @@ impl Streams<'_> {
             going.push((key, text::head(key, value.value())?.link));
         }
         for (key, link) in &going {
-            let place = place_bytes(feed.0, key.listed_at, key.seq);
-            self.entries.remove(&place)?;
-            if let Some(link) = link {
-                self.links.remove(&link_bytes(*link, &place))?;
-            }
+            self.remove_text(*key, *link)?;
         }
         let room = room - going.len();
         let mut seqs = Vec::new();

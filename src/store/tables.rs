@@ -20,9 +20,17 @@
 //! | `paths` | path | address | paths that voices once had, and a feed of that voice |
 //! | `hubs` | token of the callback | hub record | what is agreed with WebSub hubs |
 //! | `copies` | address | copy record | the last good copies of remote lists |
+//! | `said` | as in `entries` | links of `said` | where an entry links to; none for an entry without links |
+//! | `mentions` | listed at i64, feed u32, number u32 | mention of `said` | entries and Webmentions that speak of the keeper |
+//! | `heard` | name | 8 or 24 bytes | `walk`: by what stored entries were last heard, and up to where |
+//! | `contacts` | at i64, number u32 | contact record | contact recorded by hand |
+//! | `notices` | kind u8, at i64, feed u32, number u32 | notice record | what was told |
+//! | `told` | kind u8, mark u64 | at i64 | what must not be told again |
+//! | `webmentions` | received at i64, feed u32, number u32 | Webmention record | verified Webmentions |
+//! | `sources` | 16 bytes of a SHA-256 of source and target | key of `webmentions` | finds a Webmention |
 //!
-//! `health`, `hubs` and `copies` are made when they are first written to: files that are older than them lack them.
-//! A purged entry has no row in `entries` and `links` any more, and keeps the one in `known`.
+//! `health` and what stands below it, but for `paths`, is made when it is first written to: files that are older lack it.
+//! A purged entry has no row in `entries`, `links`, `said` and `mentions` any more, and keeps the one in `known`.
 //! New tables may be added under the same version; a change of what stands in one raises it.
 
 use redb::TableDefinition;
@@ -47,6 +55,15 @@ pub(super) const HEALTH: TableDefinition<&HealthBytes, &[u8]> = TableDefinition:
 pub(super) const PATHS: TableDefinition<&str, &str> = TableDefinition::new("paths");
 pub(super) const HUBS: TableDefinition<&str, &[u8]> = TableDefinition::new("hubs");
 pub(super) const COPIES: TableDefinition<&str, &[u8]> = TableDefinition::new("copies");
+
+pub(super) const SAID: TableDefinition<&EntryBytes, &[u8]> = TableDefinition::new("said");
+pub(super) const MENTIONS: TableDefinition<&HealthBytes, &[u8]> = TableDefinition::new("mentions");
+pub(super) const HEARD: TableDefinition<&str, &[u8]> = TableDefinition::new("heard");
+pub(super) const CONTACTS: TableDefinition<&[u8; 12], &[u8]> = TableDefinition::new("contacts");
+pub(super) const NOTICES: TableDefinition<&[u8; 17], &[u8]> = TableDefinition::new("notices");
+pub(super) const TOLD: TableDefinition<(u8, u64), i64> = TableDefinition::new("told");
+pub(super) const WEBMENTIONS: TableDefinition<&HealthBytes, &[u8]> = TableDefinition::new("webmentions");
+pub(super) const SOURCES: TableDefinition<&[u8; 16], &HealthBytes> = TableDefinition::new("sources");
 
 /// The name of the format's version in `meta`.
 pub(super) const META_FORMAT: &str = "format";
