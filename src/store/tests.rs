@@ -6,6 +6,7 @@ mod faults;
 mod fixture;
 mod join;
 mod model;
+mod relations;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,8 +14,8 @@ use std::time::Duration;
 use super::{FeedUpdate, Join, Kinship, ListNews, OpenError, Retention, Store, StoreError, Swept, TakeOver};
 use crate::model::{
     About, Category, Change, CleanHtml, Enclosure, Entry, EntryKey, Feed, FeedId, FeedState, FeedUrl, Hash64,
-    IdentityRule, Known, ListEvent, ListEventKind, Origin, Pace, PendingMove, Person, Schedule, Timestamp,
-    UpdatePeriod, Validators,
+    IdentityRule, Known, Link, ListEvent, ListEventKind, Mention, Origin, Pace, PendingMove, Person, Said, Schedule,
+    Timestamp, UpdatePeriod, Validators, Way,
 };
 
 /// Everything that a store says when asked for everything.
@@ -23,6 +24,7 @@ struct Contents {
     feeds: Vec<Feed>,
     known: BTreeMap<FeedId, Vec<Known>>,
     entries: Vec<Entry>,
+    said: BTreeMap<EntryKey, (Vec<Link>, Option<Mention>)>,
     lists: Vec<(String, Vec<u8>)>,
     events: Vec<ListEvent>,
     paths: Vec<(String, FeedUrl)>,
@@ -59,8 +61,19 @@ fn contents(store: &Store) -> Result<Contents, StoreError> {
         entries.extend(stream);
     }
     assert_eq!(snapshot.all_entries(None, usize::MAX)?, entries);
+    let mut said: BTreeMap<EntryKey, (Vec<Link>, Option<Mention>)> = BTreeMap::new();
+    for feed in &feeds {
+        snapshot.links(feed.id, Timestamp::MIN, Timestamp::MAX, |key, links| {
+            said.entry(key).or_default().0 = links.to_vec();
+            true
+        })?;
+    }
+    for (key, mention) in snapshot.mentions(None, usize::MAX)? {
+        assert_eq!(snapshot.mention(key)?, Some(mention));
+        said.entry(key).or_default().1 = Some(mention);
+    }
     let (lists, events, paths) = (store.lists()?, store.events(Timestamp::MIN)?, store.paths()?);
-    Ok(Contents { feeds, known, entries, lists, events, paths })
+    Ok(Contents { feeds, known, entries, said, lists, events, paths })
 }
 
 /// The parts of a take-over, one at a time.
@@ -149,6 +162,13 @@ fn entry(feed: FeedId, known: &Known, words: &str) -> Entry {
 fn edit(feed: FeedId, was: Known, words: &str) -> Change {
     let now = Known { fingerprint: Hash64(words.len() as u64 + 1), carried_on: was.carried_on + 1, ..was };
     Change { was: Some(was), now, entry: Some(entry(feed, &now, words)) }
+}
+
+/// What an entry says of others: so many links, and a mention where `way` is one.
+fn said(key: EntryKey, links: u32, way: usize) -> Said {
+    let link = |n: u32| Link::to(&format!("https://{n}.example/{}/{n}?{n}", n % 3)).expect("an address");
+    let by = Link::to("https://ann.example/").filter(|_| links % 2 == 0);
+    Said { key, links: (0..links).map(link).collect(), mention: Way::ALL.get(way).map(|way| Mention { way: *way, by }) }
 }
 
 /// A feed of which every field says something.

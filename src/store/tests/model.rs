@@ -50,6 +50,7 @@ struct Model {
     feeds: BTreeMap<FeedId, Feed>,
     known: BTreeMap<FeedId, BTreeMap<u32, Known>>,
     entries: BTreeMap<(FeedId, Timestamp, u32), Entry>,
+    said: BTreeMap<EntryKey, Said>,
     lists: BTreeMap<String, Vec<u8>>,
     events: Vec<ListEvent>,
     paths: BTreeMap<String, FeedUrl>,
@@ -62,6 +63,7 @@ impl Model {
             feeds: self.feeds.values().cloned().collect(),
             known: self.known.iter().map(|(id, known)| (*id, known.values().copied().collect())).collect(),
             entries: self.entries.values().cloned().collect(),
+            said: self.said.values().map(|said| (said.key, (said.links.clone(), said.mention))).collect(),
             lists: self.lists.clone().into_iter().collect(),
             events: self.events.clone(),
             paths: self.paths.clone().into_iter().collect(),
@@ -148,10 +150,27 @@ impl Model {
             self.recount(id);
             // The store counts by itself: what comes in does not matter.
             let feed = Feed { entries: 99, newest: None, ..self.feeds[&id].clone() };
-            updates.push(FeedUpdate { feed, changes, said: Vec::new(), events: vec![] });
+            let said = self.hear(id, &changes);
+            updates.push(FeedUpdate { feed, changes, said, events: vec![] });
         }
         self.last.clone_from(&updates);
         updates
+    }
+
+    /// What new and changed entries say of others. Of one that is not stored nothing is kept.
+    fn hear(&mut self, feed: FeedId, changes: &[Change]) -> Vec<Said> {
+        let mut heard = Vec::new();
+        for (change, n) in changes.iter().zip(0..) {
+            let key = EntryKey { feed, listed_at: change.now.listed_at, seq: change.now.seq };
+            let said = said(key, (n * 7 + key.seq) % 5, (n + key.seq) as usize % 6);
+            heard.push(said.clone());
+            self.said.remove(&key);
+            let says_something = !said.links.is_empty() || said.mention.is_some();
+            if says_something && self.entries.contains_key(&(feed, key.listed_at, key.seq)) {
+                self.said.insert(key, said);
+            }
+        }
+        heard
     }
 
     fn sweep(&mut self, retention: &Retention) {
@@ -161,6 +180,7 @@ impl Model {
                 let gone = self.feeds.remove(&id).expect("it is there");
                 self.known.remove(&id);
                 self.entries.retain(|(feed, ..), _| *feed != id);
+                self.said.retain(|key, _| key.feed != id);
                 self.paths.retain(|_, feed| *feed != gone.url);
                 continue;
             }
@@ -174,6 +194,8 @@ impl Model {
                 }
             }
             self.recount(id);
+            let entries = &self.entries;
+            self.said.retain(|key, _| entries.contains_key(&(key.feed, key.listed_at, key.seq)));
             let known = self.known.get_mut(&id).expect("it is there");
             let days: BTreeSet<i32> = known.values().map(|known| known.carried_on).collect();
             known.retain(|_, known| {
