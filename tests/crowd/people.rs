@@ -10,7 +10,7 @@ use listend::daemon::now;
 use listend::feeds::clean;
 use listend::model::{
     Change, Entry, EntryKey, Feed, FeedId, FeedState, FeedUrl, Hash64, Known, Link, Markup, Mention, Said, Timestamp,
-    Way,
+    Way, comparable_link,
 };
 use listend::store::{FeedUpdate, Store, TakeOver};
 use sha2::{Digest, Sha256};
