@@ -2,6 +2,7 @@
 //!
 //! Owns when things happen. How they happen is the rooms' business; formats it does not know at all.
 
+mod hear;
 mod includes;
 mod moves;
 mod ping;
@@ -70,7 +71,7 @@ pub struct Signals {
 }
 
 /// Held for reading by every visit while it commits and shows a feed, for writing by who changes stored feeds otherwise:
-/// who takes over lists, marks, joins or sweeps.
+/// who takes over lists, marks, joins, sweeps or hears.
 type Gate = Arc<RwLock<()>>;
 
 /// Visits that wait to be looked at for the hubs that the feeds name.
@@ -152,6 +153,7 @@ pub async fn run(
     tasks.spawn(named("pings", ping::run(Arc::clone(&app), visitor, stop.clone())));
     tasks.spawn(named("poller", poller.run()));
     tasks.spawn(named("asker of remote lists", includes.run()));
+    tasks.spawn(named("hearer", hear::run(Arc::clone(&app), Gate::clone(&visits), stop.clone())));
     tasks.spawn(named("sweeper", sweep(Arc::clone(&app), visits, stop.clone())));
     tasks.spawn(named("server", http::serve(listener, Arc::clone(&app), stop.clone(), beat_of_server)));
     if let Some(feeds) = followed {

@@ -15,7 +15,7 @@ use crate::store::{Snapshot, Store, StoreError};
 use super::live::{Bound, Live};
 use super::page::{Page, Query};
 use super::people::{Dossier, LinkLove, Order, Past, Person, Present, Rolodex, Saying, State, Today};
-use super::sites::Sites;
+use super::sites::{KeeperSites, Sites};
 use super::view::View;
 
 /// A relationship view.
@@ -139,6 +139,7 @@ pub struct Answerable {
 #[derive(Debug, Default)]
 pub struct Relations {
     sites: Mutex<Option<KeptSites>>,
+    keeper_sites: KeeperSites,
 }
 
 /// Sites, and what they were made from: the roster, the count of homes, the configuration.
@@ -149,6 +150,11 @@ struct KeptSites {
 }
 
 impl Relations {
+    /// The sites without what the voices' feeds say of themselves: enough to tell what is yours.
+    pub fn keeper_sites(&self, live: &Live, bound: &Bound, mine: &Mine) -> Arc<Sites> {
+        self.keeper_sites.now(live, bound, mine)
+    }
+
     /// The sites as they are now; worked out anew only where roster, homes or configuration have changed.
     pub fn sites(&self, live: &Live, bound: &Bound, mine: &Mine) -> Arc<Sites> {
         // Whoever comes meanwhile waits, instead of making the same.
