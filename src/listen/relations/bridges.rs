@@ -307,9 +307,9 @@ fn tell(desk: &Desk<'_>, heard: &[Heard], crowd: &Crowd<'_>, names: Option<Names
     }
     let Some(name) = name else { return Ok(Told::Nothing) };
     let host = prefix_of(&name, 0);
-    let is_nobodys = NOBODYS.iter().any(|known| {
-        host.strip_suffix(known).is_some_and(|below| below.is_empty() || below.ends_with('.'))
-    });
+    let is_nobodys = NOBODYS
+        .iter()
+        .any(|known| host.strip_suffix(known).is_some_and(|below| below.is_empty() || below.ends_with('.')));
     let mut segments = name.split('/').skip(1);
     let first = segments.next().unwrap_or_default();
     Ok(match names {
@@ -342,9 +342,11 @@ impl Ground {
             let feeds = desk.voices.feeds(voice).iter().filter_map(|feed| desk.live().feed(*feed));
             let own: Vec<String> = feeds.filter_map(|feed| feed.about.home.clone()).collect();
             let homes = known.homes.iter().chain(&own).filter_map(|home| comparable_link(home));
-            at_home.extend(homes.filter(|home| home.contains('/')).filter_map(|home| {
-                Some((prefix_hash(prefix_of(&home, 0))?, voice))
-            }));
+            at_home.extend(
+                homes
+                    .filter(|home| home.contains('/'))
+                    .filter_map(|home| Some((prefix_hash(prefix_of(&home, 0))?, voice))),
+            );
         }
         let (mut once, mut neighbours) = (HashSet::new(), HashSet::new());
         for (host, _) in at_home {
@@ -389,8 +391,7 @@ fn front_page(written: &str, site: &str) -> String {
 /// Bridges as candidates for a list: each names its front page in place of a feed, which is found by itself.
 pub(super) fn outlines(bridges: &[Bridge]) -> Vec<Outline> {
     let outline = |bridge: &Bridge| {
-        let attributes =
-            [("type", "rss"), ("text", &bridge.site), ("xmlUrl", &bridge.link), ("htmlUrl", &bridge.link)];
+        let attributes = [("type", "rss"), ("text", &bridge.site), ("xmlUrl", &bridge.link), ("htmlUrl", &bridge.link)];
         let attributes = attributes.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
         Outline { attributes, children: Vec::new(), line: 1 }
     };

@@ -56,75 +56,25 @@ pub(super) struct Turn {
     is_mine: bool,
 }
 
-/// Which entry a page is: known from one gathering to the next, since only texts can tell.
-pub(super) type Roots = HashMap<u64, Option<EntryKey>>;
-
-/// All conversations of the window, those with the latest words first. Reads at most `texts` texts to learn which pages
-/// are entries of voices, the newest first; what it does not come to is learnt the next time.
-pub(super) fn gather(
-    desk: &Desk<'_>,
-    window: &mut Window,
-    roots: &mut Roots,
-    texts: usize,
-) -> Result<Vec<Talk>, StoreError> {
-    let Window { heard, talk, .. } = window;
+/// All conversations of the window, those with the latest words first.
+pub(super) fn gather(window: &mut Window, now: Timestamp) -> Vec<Talk> {
+    let Window { heard, talk, own, .. } = window;
     talk.sort_unstable_by_key(|spoken| (spoken.page, spoken.entry));
-    learn(desk, heard, talk, roots, texts)?;
+    own.sort_unstable();
     let mut rounds = Vec::new();
+    let mut roots = own.as_slice();
     for links in talk.chunk_by(|a, b| a.page == b.page) {
-        rounds_of(heard, links, roots, &mut rounds);
+        let page = links[0].page;
+        roots = &roots[roots.partition_point(|own| own.page < page)..];
+        // A page is a voice's entry where it lies under a site of that voice. The first entry with it is taken.
+        let root = roots.first().filter(|own| own.page == page && links[0].voice().is_some()).map(|own| own.key);
+        rounds_of(heard, links, root, &mut rounds);
     }
     let mut talks = join(heard, rounds);
-    let oldest = desk.scene.now.minus(TALK_SPAN);
+    let oldest = now.minus(TALK_SPAN);
     talks.retain(|talk| talk.last >= oldest);
     talks.sort_unstable_by(|a, b| (b.last, &a.pages).cmp(&(a.last, &b.pages)));
-    Ok(talks)
-}
-
-/// Learns which pages of voices are entries of theirs.
-fn learn(
-    desk: &Desk<'_>,
-    heard: &[Heard],
-    talk: &[Spoken],
-    roots: &mut Roots,
-    texts: usize,
-) -> Result<(), StoreError> {
-    let mut asked: Vec<(bool, EntryKey, u64, VoiceIndex)> = Vec::new();
-    let mut known = Roots::new();
-    for links in talk.chunk_by(|a, b| a.page == b.page) {
-        let Some(voice) = links[0].voice() else { continue };
-        let newest = links.iter().map(|link| heard[link.entry as usize].key).max();
-        let Some(newest) = newest else { continue };
-        let page = links[0].page;
-        match roots.get(&page) {
-            Some(Some(root)) => {
-                known.insert(page, Some(*root));
-            }
-            // A link may be read before the entry that it leads to: it is looked for as long as they could be together.
-            Some(None) => {
-                known.insert(page, None);
-                if desk.scene.now.since(newest.listed_at) <= TALK_GAP {
-                    asked.push((false, newest, page, voice));
-                }
-            }
-            None => asked.push((true, newest, page, voice)),
-        }
-    }
-    // What was never looked for comes first.
-    asked.sort_unstable_by(|a, b| b.cmp(a));
-    for (_, entry, page, voice) in asked.into_iter().take(texts) {
-        known.insert(page, root_of(desk, entry, page, voice)?);
-    }
-    *roots = known;
-    Ok(())
-}
-
-/// The entry of a voice that stands for a page, to which an entry links.
-fn root_of(desk: &Desk<'_>, entry: EntryKey, page: u64, voice: VoiceIndex) -> Result<Option<EntryKey>, StoreError> {
-    let Some(text) = Text::read(desk, entry)? else { return Ok(None) };
-    let Some(address) = text.page(page) else { return Ok(None) };
-    let is_of = |key: &EntryKey| desk.bound().voices.get(&key.feed) == Some(&voice);
-    Ok(entries_at(desk, &address.written)?.into_iter().filter(is_of).min())
+    talks
 }
 
 /// The entries that stand for the page at an address.
@@ -156,9 +106,8 @@ fn count_voices<'a>(turns: impl Iterator<Item = &'a Turn>) -> usize {
 }
 
 /// The rounds of words on a page, from all links to it.
-fn rounds_of(heard: &[Heard], links: &[Spoken], roots: &Roots, rounds: &mut Vec<Round>) {
+fn rounds_of(heard: &[Heard], links: &[Spoken], root: Option<EntryKey>, rounds: &mut Vec<Round>) {
     let (page, owner) = (links[0].page, links[0].owner);
-    let root = roots.get(&page).copied().flatten();
     if links.len() < LEAST_VOICES && root.is_none() {
         return;
     }
@@ -172,9 +121,8 @@ fn rounds_of(heard: &[Heard], links: &[Spoken], roots: &Roots, rounds: &mut Vec<
         words.push((Turn { key, voice, page, is_page: true, is_mine: false }, None));
     }
     words.sort_unstable_by_key(|(turn, _)| turn.key);
-    let is_near = |a: &(Turn, Option<u32>), b: &(Turn, Option<u32>)| {
-        b.0.key.listed_at.since(a.0.key.listed_at) <= TALK_GAP
-    };
+    let is_near =
+        |a: &(Turn, Option<u32>), b: &(Turn, Option<u32>)| b.0.key.listed_at.since(a.0.key.listed_at) <= TALK_GAP;
     for words in words.chunk_by(is_near) {
         let root = root.filter(|_| words.iter().any(|(turn, _)| turn.is_page));
         let round = Round { page, owner, root, words: words.to_vec() };

@@ -6,11 +6,9 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use url::Url;
-
 use crate::listen::sites::Owner;
 use crate::lists::roster::VoiceIndex;
-use crate::model::{Entry, EntryKey, FeedId, Link, Timestamp, comparable_link, redact};
+use crate::model::{Entry, EntryKey, FeedId, Link, Timestamp, comparable_link};
 use crate::store::StoreError;
 
 use super::bridges;
@@ -30,6 +28,8 @@ pub(super) struct Window {
     pub(super) heard: Vec<Heard>,
     /// Links of the last [`TALK_SPAN`] and a [`TALK_GAP`] before, to pages that may be talked about; in no order.
     pub(super) talk: Vec<Spoken>,
+    /// The pages that entries of the same time are themselves, in no order.
+    pub(super) own: Vec<Own>,
     /// Links to what is nobody's site, by voices that are listened to; in no order.
     pub(super) outward: Vec<Outward>,
 }
@@ -66,6 +66,13 @@ impl Spoken {
     pub(super) fn voice(&self) -> Option<VoiceIndex> {
         (self.owner < Self::MINE).then_some(self.owner as usize)
     }
+}
+
+/// The page that an entry is itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Own {
+    pub(super) page: u64,
+    pub(super) key: EntryKey,
 }
 
 /// A link to what is nobody's site.
@@ -114,7 +121,7 @@ pub(super) fn scan(desk: &Desk<'_>) -> Result<Window, StoreError> {
             let entry = window.heard.len() as u32;
             let mut heard = Heard { key, voice: voice as u32, pages: 0, is_mine };
             let mut leads_on = false;
-            for link in linked.iter().filter(|link| !furniture.contains(&link.page)) {
+            for (n, link) in linked.iter().enumerate().filter(|(_, link)| !furniture.contains(&link.page)) {
                 let owner = desk.sites.owner_of(link);
                 let is_own = match owner {
                     Some(Owner::Mine) => is_mine,
@@ -122,6 +129,10 @@ pub(super) fn scan(desk: &Desk<'_>) -> Result<Window, StoreError> {
                     None => false,
                 };
                 if is_own {
+                    // The first link of all is to the page that the entry stands for.
+                    if n == 0 && !is_mine && key.listed_at >= talk_since {
+                        window.own.push(Own { page: link.page, key });
+                    }
                     continue;
                 }
                 if owner.is_none() && !is_mine {
@@ -217,6 +228,7 @@ fn links_of(entry: &Entry) -> Vec<Address> {
     let texts = [&entry.summary, &entry.content].into_iter().flatten();
     let written = texts.flat_map(|html| html.as_str().split("href=\"").skip(1));
     let written = written.filter_map(|rest| rest.split('"').next()).map(|address| address.replace("&amp;", "&"));
+    let written = entry.link.clone().into_iter().chain(written);
     written.filter_map(|written| Some(Address { comparable: comparable_link(&written)?, written })).collect()
 }
 
@@ -236,9 +248,4 @@ const FURNITURE_ENTRIES: usize = 30;
 pub(super) fn prefix_of(comparable: &str, segments: usize) -> &str {
     let path = comparable.split('?').next().unwrap_or_default();
     path.match_indices('/').nth(segments).map_or(path, |(end, _)| &path[..end])
-}
-
-/// An address without credentials.
-pub(super) fn shown(address: &str) -> String {
-    Url::parse(address).map_or_else(|_| address.to_owned(), |url| redact(&url))
 }
