@@ -5,6 +5,7 @@
 mod hear;
 mod includes;
 mod moves;
+mod notices;
 mod ping;
 mod poll;
 mod pulse;
@@ -80,6 +81,13 @@ const MAX_NOTES: usize = 1024;
 const STOP_TIMEOUT: Duration = Duration::from_secs(15);
 /// How often what retention takes is looked for.
 const SWEEP_INTERVAL: Duration = Duration::from_hours(1);
+/// What has come true between the keeper and the voices is first looked for so long after the start: by then the feeds
+/// that were due have mostly been asked.
+const FIRST_NOTICES: Duration = Duration::from_secs(10);
+/// Afterwards not more often than this…
+const NOTICES_PAUSE: Duration = Duration::from_mins(1);
+/// …and so that the pauses are so many times as long as the work.
+const NOTICES_WORK_SHARE: u32 = 50;
 
 /// Opens the database that the configuration names.
 pub async fn open_store(config: &Config) -> Result<Arc<Store>, OpenError> {
@@ -155,6 +163,8 @@ pub async fn run(
     tasks.spawn(named("asker of remote lists", includes.run()));
     tasks.spawn(named("hearer", hear::run(Arc::clone(&app), Gate::clone(&visits), stop.clone())));
     tasks.spawn(named("sweeper", sweep(Arc::clone(&app), visits, stop.clone())));
+    let pauses = notices::Pauses { first: FIRST_NOTICES, least: NOTICES_PAUSE, work_share: NOTICES_WORK_SHARE };
+    tasks.spawn(named("teller of notices", notices::run(Arc::clone(&app), pauses, stop.clone())));
     tasks.spawn(named("server", http::serve(listener, Arc::clone(&app), stop.clone(), beat_of_server)));
     if let Some(feeds) = followed {
         orders.send(Order::Follow(feeds)).await.ok();
