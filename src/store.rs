@@ -209,7 +209,7 @@ impl Store {
         self.engine.read(|transaction| health::latest(&transaction, before, max))
     }
 
-    /// Keeps contact that was recorded by hand.
+    /// Keeps contact that was recorded by hand. Keeping the same again changes nothing.
     pub fn keep_contact(&self, contact: &Contact) -> Result<(), StoreError> {
         self.engine.write(|transaction| contacts::add(transaction, contact))
     }

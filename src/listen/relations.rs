@@ -166,11 +166,10 @@ pub struct Relations {
     pauses: Mutex<Pauses>,
 }
 
-/// Sites, and what they are of.
+/// Sites, and what they were made from: the roster, the count of homes, the configuration.
 #[derive(Debug)]
 struct KeptSites {
-    revision: u64,
-    mine: Mine,
+    of: (u64, u64, Mine),
     sites: Arc<Sites>,
 }
 
@@ -186,15 +185,19 @@ struct KeptLedger {
 impl Relations {
     /// The sites as they are now; worked out anew only where roster, homes or configuration have changed.
     pub fn sites(&self, live: &Live, bound: &Bound, mine: &Mine) -> Arc<Sites> {
+        // Whoever comes meanwhile waits, instead of making the same.
         let mut kept = lock(&self.sites);
-        let is_same = |kept: &&KeptSites| {
-            kept.revision == bound.revision && kept.mine.sites == mine.sites && kept.mine.names == mine.names
-        };
-        if let Some(kept) = kept.as_ref().filter(is_same) {
+        // Counted before it is read: what changes while sites are made has them made again.
+        let (revision, homes) = (bound.revision, live.homes());
+        if let Some(kept) = kept.as_ref()
+            && kept.of.0 == revision
+            && kept.of.1 == homes
+            && kept.of.2 == *mine
+        {
             return Arc::clone(&kept.sites);
         }
         let sites = Arc::new(Sites::of(live, bound, mine));
-        *kept = Some(KeptSites { revision: bound.revision, mine: mine.clone(), sites: Arc::clone(&sites) });
+        *kept = Some(KeptSites { of: (revision, homes, mine.clone()), sites: Arc::clone(&sites) });
         sites
     }
 

@@ -45,16 +45,13 @@ impl LinkRecord {
     }
 }
 
-/// Adds a contact behind those of its instant.
+/// Adds a contact behind those of its instant. Adding it a second time changes nothing.
 pub(super) fn add(transaction: &WriteTransaction, contact: &Contact) -> Result<(), Fault> {
     let feed = match transaction.open_table(FEEDS)?.get(contact.about.feed.0)? {
         Some(record) => Some(FeedRecord::read(record.value())?.url().to_owned()),
         None => None,
     };
     let mut table = transaction.open_table(CONTACTS)?;
-    let range = event_bytes(contact.at, 0)..=event_bytes(contact.at, u32::MAX);
-    let last = table.range::<&[u8; 12]>(&range.start()..=&range.end())?.next_back().transpose()?;
-    let n = last.map_or(0, |(key, _)| event_key(key.value()).1.saturating_add(1));
     let kind = ContactKind::ALL.iter().position(|kind| *kind == contact.kind).unwrap_or_default();
     let record = ContactRecord {
         kind: kind as u8,
@@ -64,7 +61,17 @@ pub(super) fn add(transaction: &WriteTransaction, contact: &Contact) -> Result<(
         title: &contact.title,
         feed: feed.as_deref(),
     };
-    table.insert(&event_bytes(contact.at, n), encode(&record).as_slice())?;
+    let record = encode(&record);
+    let mut n = 0;
+    for row in table.range::<&[u8; 12]>(&event_bytes(contact.at, 0)..=&event_bytes(contact.at, u32::MAX))? {
+        let (key, value) = row?;
+        // Repeated after a failure in its last step.
+        if value.value() == record {
+            return Ok(());
+        }
+        n = event_key(key.value()).1.saturating_add(1);
+    }
+    table.insert(&event_bytes(contact.at, n), record.as_slice())?;
     Ok(())
 }
 

@@ -13,9 +13,9 @@ use std::time::Duration;
 
 use super::{FeedUpdate, Join, Kinship, ListNews, OpenError, Retention, Store, StoreError, Swept, TakeOver};
 use crate::model::{
-    About, Category, Change, CleanHtml, Enclosure, Entry, EntryKey, Feed, FeedId, FeedState, FeedUrl, Hash64,
-    IdentityRule, Known, Link, ListEvent, ListEventKind, Mention, Origin, Pace, PendingMove, Person, Said, Schedule,
-    Timestamp, UpdatePeriod, Validators, Way,
+    About, Category, Change, CleanHtml, Contact, Enclosure, Entry, EntryKey, Feed, FeedId, FeedState, FeedUrl, Hash64,
+    IdentityRule, Known, Link, ListEvent, ListEventKind, Mention, Notice, NoticeKind, Origin, Pace, PendingMove,
+    Person, Said, Schedule, Timestamp, UpdatePeriod, Validators, Way, Webmention,
 };
 
 /// Everything that a store says when asked for everything.
@@ -28,6 +28,9 @@ struct Contents {
     lists: Vec<(String, Vec<u8>)>,
     events: Vec<ListEvent>,
     paths: Vec<(String, FeedUrl)>,
+    contacts: Vec<Contact>,
+    notices: Vec<Notice>,
+    webmentions: Vec<Webmention>,
 }
 
 /// Reads everything, and holds the ways of reading against each other.
@@ -73,7 +76,11 @@ fn contents(store: &Store) -> Result<Contents, StoreError> {
         said.entry(key).or_default().1 = Some(mention);
     }
     let (lists, events, paths) = (store.lists()?, store.events(Timestamp::MIN)?, store.paths()?);
-    Ok(Contents { feeds, known, entries, said, lists, events, paths })
+    let (contacts, notices) = (store.contacts()?, store.notices(&NoticeKind::ALL, None, usize::MAX)?);
+    let web = said.iter().filter(|(_, (_, mention))| mention.is_some_and(|mention| mention.way == Way::Web));
+    let webmentions =
+        web.map(|(key, _)| snapshot.webmention(*key)).filter_map(Result::transpose).collect::<Result<_, _>>()?;
+    Ok(Contents { feeds, known, entries, said, lists, events, paths, contacts, notices, webmentions })
 }
 
 /// The parts of a take-over, one at a time.

@@ -49,8 +49,8 @@ impl Voices {
             }
             Standing { feeds: numbers(bound, &voice.feeds).into(), is_heard: is_listened_to && !is_mine }
         };
-        let lists = roster.lists.iter().filter(|list| list.role == Role::Mine);
-        let mine = numbers(bound, lists.flat_map(|list| &list.subscriptions).map(|subscription| &subscription.feed));
+        let own = roster.voices.iter().filter(|voice| roster.has_role(voice, Role::Mine));
+        let mine = numbers(bound, own.flat_map(|voice| &voice.feeds));
         Self { revision: bound.revision, all: roster.voices.iter().map(standing).collect(), mine }
     }
 

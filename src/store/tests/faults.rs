@@ -1,13 +1,15 @@
 //! Whatever call to the disk fails, and whenever the power goes: nothing acknowledged is lost, nothing is doubled.
 
 use super::disk::{CACHE_BYTES, Disk, Trouble};
+use super::relations::{contact, notice, webmention};
 use super::*;
+use crate::model::ContactKind;
 
 /// One call that may be repeated.
 type Step = fn(&Store) -> Result<(), StoreError>;
 
 /// A day in the life of a store.
-const STEPS: [Step; 16] = [
+const STEPS: [Step; 20] = [
     |store| store.add_feeds(&[url("a"), url("b"), url("c")], at(0)).map(drop),
     |store| post(store, &[0, 1], 0..12, 10),
     |store| store.save_list("desired", Some(&b"<opml>".repeat(400)), &news(5)),
@@ -42,6 +44,10 @@ const STEPS: [Step; 16] = [
         store.take_over(&TakeOver { urls, edits, ..TakeOver::default() }, at(6100)).map(drop)
     },
     |store| post(store, &[4], 10..15, 6200),
+    |store| store.keep_contact(&contact(FeedId(4), 6200, ContactKind::Shared)),
+    |store| store.tell(&[notice(NoticeKind::Newcomer, 6200, 1), notice(NoticeKind::Bridge, 6201, 2)]),
+    |store| store.keep_webmention(&webmention(1, "First")),
+    |store| store.hear(&[said(entry_key(4, 11, 6211), 2, 1)], Hash64(7), None),
     |store| join(store, 0, 4, Kinship::Edited),
     |store| post(store, &[3], 40..43, 6300),
     |store| {
@@ -64,9 +70,15 @@ fn post(store: &Store, feeds: &[u32], seqs: std::ops::Range<u32>, seconds: i64) 
     for &id in feeds {
         let feed = store.feed(FeedId(id))?.expect("the feed was added");
         let changes = seqs.clone().map(|seq| change(feed.id, seq, at(seconds + i64::from(seq)), "words")).collect();
-        updates.push(FeedUpdate { feed, changes, said: Vec::new(), events: vec![] });
+        let said =
+            seqs.clone().map(|seq| said(entry_key(id, seq, seconds + i64::from(seq)), seq % 4, seq as usize % 7));
+        updates.push(FeedUpdate { feed, changes, said: said.collect(), events: vec![] });
     }
     store.commit(&mut updates)
+}
+
+fn entry_key(feed: u32, seq: u32, seconds: i64) -> EntryKey {
+    EntryKey { listed_at: at(seconds), feed: FeedId(feed), seq }
 }
 
 fn join(store: &Store, winner: u32, loser: u32, kinship: Kinship) -> Result<(), StoreError> {
@@ -111,6 +123,8 @@ fn the_day_does_what_its_steps_say() {
     assert_eq!(last.feeds.iter().map(|feed| (feed.id.0, feed.entries)).collect::<Vec<_>>(), [(0, 15), (1, 25)]);
     assert_eq!((&last.feeds[0].url, &last.feeds[1].aliases), (&url("e"), &vec![url("d")]));
     assert_eq!(last.paths, [("/old/ann".to_owned(), url("e")), ("/old/dan".to_owned(), url("d"))]);
+    assert_eq!(last.contacts, [contact(FeedId(0), 6200, ContactKind::Shared)], "it follows its feed");
+    assert_eq!((last.notices.len(), last.webmentions.len(), last.said.len() > 20), (2, 1, true));
 }
 
 #[test]

@@ -67,6 +67,7 @@ impl Model {
             lists: self.lists.clone().into_iter().collect(),
             events: self.events.clone(),
             paths: self.paths.clone().into_iter().collect(),
+            ..Contents::default()
         }
     }
 

@@ -2,7 +2,7 @@
 //! come back and are joined.
 
 use super::*;
-use crate::model::{Contact, ContactKind, Notice, NoticeKind, Webmention, WebmentionKind};
+use crate::model::{ContactKind, WebmentionKind};
 
 fn store() -> (tempfile::TempDir, Store) {
     let home = tempfile::tempdir().expect("there is room");
@@ -10,13 +10,13 @@ fn store() -> (tempfile::TempDir, Store) {
     (home, store)
 }
 
-fn contact(feed: FeedId, seconds: i64, kind: ContactKind) -> Contact {
+pub(super) fn contact(feed: FeedId, seconds: i64, kind: ContactKind) -> Contact {
     let about = EntryKey { listed_at: at(seconds - 5), feed, seq: 3 };
     let by = Link::to("https://ann.example/about").filter(|_| kind == ContactKind::Shared);
     Contact { at: at(seconds), kind, note: "By mail, “warmly”".into(), about, by, title: "Kiln".into() }
 }
 
-fn notice(kind: NoticeKind, seconds: i64, mark: u64) -> Notice {
+pub(super) fn notice(kind: NoticeKind, seconds: i64, mark: u64) -> Notice {
     Notice {
         key: EntryKey { listed_at: at(seconds), feed: FeedId(1), seq: Notice::FIRST_SEQ + mark as u32 },
         kind,
@@ -28,7 +28,7 @@ fn notice(kind: NoticeKind, seconds: i64, mark: u64) -> Notice {
     }
 }
 
-fn webmention(n: u32, title: &str) -> Webmention {
+pub(super) fn webmention(n: u32, title: &str) -> Webmention {
     Webmention {
         key: EntryKey { listed_at: at(i64::from(n)), feed: Webmention::FEED, seq: n },
         source: format!("https://far.example/{n}"),
