@@ -50,18 +50,21 @@ impl Body for Answer {
     }
 }
 
-/// What pages tell other pages of where a link was followed from: nothing at all.
-pub(super) const NO_REFERRER: &str = "no-referrer";
-/// The same, but for our own pages. Without that a browser calls the origin of a form `null` (Fetch, "append a request
-/// `Origin` header"), and nobody could tell our forms from those of others.
-pub(super) const OWN_REFERRER: &str = "same-origin";
-
-/// Pages load their style sheet from here and nothing else from anywhere; feeds are no pages at all.
+/// Pages load their style sheet from here and nothing else from anywhere; feeds are no pages at all. Nobody is told from
+/// where a link was followed.
 pub(super) fn guard(fields: &mut HeaderMap) {
     let policy = "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
     set(fields, header::CONTENT_SECURITY_POLICY, policy);
     set(fields, header::X_CONTENT_TYPE_OPTIONS, "nosniff");
-    set(fields, header::REFERRER_POLICY, NO_REFERRER);
+    set(fields, header::REFERRER_POLICY, "no-referrer");
+}
+
+/// A page for people tells our own pages, and no others, where a link was followed or a form was sent from. Without that
+/// a browser names the origin of a form `null` (Fetch, "append a request `Origin` header"), and our forms could not be
+/// told from those of others.
+pub(super) fn guard_page(fields: &mut HeaderMap) {
+    guard(fields);
+    set(fields, header::REFERRER_POLICY, "same-origin");
 }
 
 /// Sets a header; a value that is none leaves it out.
@@ -85,14 +88,21 @@ pub(super) fn text(status: StatusCode, body: String) -> Response<Answer> {
 pub(super) fn page(status: StatusCode, body: String) -> Response<Answer> {
     let mut response = text(status, body);
     set(response.headers_mut(), header::CONTENT_TYPE, Format::Html.media_type());
+    guard_page(response.headers_mut());
     response
 }
 
 /// A 4xx or 5xx in the spirit of the format that was asked for.
-pub(super) fn refusal(app: &App, status: StatusCode, format: Format, message: &str) -> Response<Answer> {
+pub(super) fn refusal(
+    app: &App,
+    reader: Reader,
+    status: StatusCode,
+    format: Format,
+    message: &str,
+) -> Response<Answer> {
     match format {
         Format::Html => {
-            let site = site(app, &app.live.bound(), Reader::Guest);
+            let site = site(app, &app.live.bound(), reader);
             let title = status.canonical_reason().unwrap_or("Not possible");
             let ways: Vec<_> =
                 [("Everyone".to_owned(), view::LISTEN.to_owned())].into_iter().chain(site.lists.clone()).collect();

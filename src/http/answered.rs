@@ -12,7 +12,7 @@ use tracing::{error, warn};
 
 use super::App;
 use super::access::{Reader, is_from_here};
-use super::answer::{Answer, OWN_REFERRER, closing, page, refusal, set, text};
+use super::answer::{Answer, closing, page, refusal, set, text};
 use super::form;
 use super::pages::{on_scene, site};
 use super::query::{Format, no_such, pairs};
@@ -40,25 +40,25 @@ pub(super) async fn answer(app: &Arc<App>, name: &str, request: Request<Incoming
     let query = request.uri().query().unwrap_or_default().to_owned();
     let Ok(key) = name.parse::<EntryKey>() else {
         let message = "What can be answered has a name of 32 hex digits; the links below entries have it.";
-        return refusal(app, StatusCode::BAD_REQUEST, format, message);
+        return refusal(app, Reader::Keeper, StatusCode::BAD_REQUEST, format, message);
     };
     if let Some((name, _)) = pairs(&query).find(|(name, _)| name != "token") {
-        return refusal(app, StatusCode::BAD_REQUEST, format, &no_such(&name, "none here").to_string());
+        return refusal(app, Reader::Keeper, StatusCode::BAD_REQUEST, format, &no_such(&name, "none here").to_string());
     }
     if request.method() != Method::POST {
         return show(app, key, format).await;
     }
     if !is_from_here(&app.config.load().server.base_url, request.headers()) {
         let message = "This form came from another site's page, and nothing was noted down.";
-        return closing(refusal(app, StatusCode::FORBIDDEN, format, message));
+        return closing(refusal(app, Reader::Keeper, StatusCode::FORBIDDEN, format, message));
     }
     let fields = match form::read(request, MAX_FORM_BYTES).await {
         Ok(fields) => fields,
-        Err((status, message)) => return closing(refusal(app, status, format, &message)),
+        Err((status, message)) => return closing(refusal(app, Reader::Keeper, status, format, &message)),
     };
     match done(&fields) {
         Ok((kind, note)) => record(app, key, kind, note, format, &query).await,
-        Err(fault) => refusal(app, StatusCode::BAD_REQUEST, format, &fault),
+        Err(fault) => refusal(app, Reader::Keeper, StatusCode::BAD_REQUEST, format, &fault),
     }
 }
 
@@ -103,21 +103,17 @@ async fn show(app: &Arc<App>, key: EntryKey, format: Format) -> Response<Answer>
         })
     };
     match looking.await {
-        Ok(Ok(Some(body))) => {
-            let mut response = page(StatusCode::OK, body);
-            set(response.headers_mut(), header::REFERRER_POLICY, OWN_REFERRER);
-            response
-        }
-        Ok(Ok(None)) => refusal(app, StatusCode::NOT_FOUND, format, NOBODYS),
+        Ok(Ok(Some(body))) => page(StatusCode::OK, body),
+        Ok(Ok(None)) => refusal(app, Reader::Keeper, StatusCode::NOT_FOUND, format, NOBODYS),
         Ok(Err(fault)) => {
             warn!(error = %fault, "what can be answered could not be read from the store");
             let message = "The database cannot be read just now; try again.";
-            refusal(app, StatusCode::SERVICE_UNAVAILABLE, format, message)
+            refusal(app, Reader::Keeper, StatusCode::SERVICE_UNAVAILABLE, format, message)
         }
         Err(fault) => {
             error!(error = %fault, entry = %key, "the page of what can be answered could not be made");
             let message = "This page could not be made; the log says why.";
-            refusal(app, StatusCode::INTERNAL_SERVER_ERROR, format, message)
+            refusal(app, Reader::Keeper, StatusCode::INTERNAL_SERVER_ERROR, format, message)
         }
     }
 }
@@ -137,16 +133,16 @@ async fn record(
     };
     match recording.await {
         Ok(Ok(true)) => see(app, key, query),
-        Ok(Ok(false)) => refusal(app, StatusCode::NOT_FOUND, format, NOBODYS),
+        Ok(Ok(false)) => refusal(app, Reader::Keeper, StatusCode::NOT_FOUND, format, NOBODYS),
         Ok(Err(fault)) => {
             warn!(error = %fault, "contact could not be noted down");
             let message = "The database takes nothing just now, so nothing was noted down; try again later.";
-            refusal(app, StatusCode::SERVICE_UNAVAILABLE, format, message)
+            refusal(app, Reader::Keeper, StatusCode::SERVICE_UNAVAILABLE, format, message)
         }
         Err(fault) => {
             error!(error = %fault, entry = %key, "noting down contact failed");
             let message = "This could not be noted down; the log says why.";
-            refusal(app, StatusCode::INTERNAL_SERVER_ERROR, format, message)
+            refusal(app, Reader::Keeper, StatusCode::INTERNAL_SERVER_ERROR, format, message)
         }
     }
 }

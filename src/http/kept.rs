@@ -38,8 +38,6 @@ pub(super) enum Ask {
 #[derive(Debug)]
 pub(super) struct Kept {
     pub(super) representation: Representation,
-    /// Whether it has a form that changes something.
-    pub(super) has_form: bool,
     ground: Ground,
     roster: u64,
     configuration: u64,
@@ -52,10 +50,10 @@ pub(super) struct Kept {
 
 impl Kept {
     /// A page on this ground, as the present stood when it was rendered.
-    pub(super) fn new(representation: Representation, ground: Ground, stand: Stand, has_form: bool) -> Self {
+    pub(super) fn new(representation: Representation, ground: Ground, stand: Stand) -> Self {
         let Stand { roster, configuration, rendered } = stand;
         let (checked, served) = (AtomicU64::new(rendered), AtomicU64::new(0));
-        Self { representation, has_form, ground, roster, configuration, rendered, checked, served }
+        Self { representation, ground, roster, configuration, rendered, checked, served }
     }
 
     /// Bytes held in memory.

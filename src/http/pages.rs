@@ -12,7 +12,7 @@ use tracing::{error, warn};
 
 use super::App;
 use super::access::Reader;
-use super::answer::{Answer, OWN_REFERRER, guard, refusal, set, text};
+use super::answer::{Answer, guard, guard_page, refusal, set, text};
 use super::conditional::Representation;
 use super::kept::{Ask, Feeds, Ground, Kept, Key, Stand};
 use super::overview;
@@ -35,9 +35,6 @@ pub(super) const FRONT: &str = "/";
 /// The path of the rolodex; a voice's own page stands below it.
 pub(super) const VOICES: &str = "/voices";
 
-/// How a page writes that a form of it changes something.
-const POSTING: &str = "method=\"post\"";
-
 /// Whether what stands at a path is the keeper's business only.
 pub(super) fn is_keepers(path: &str) -> bool {
     path == view::HEALTH || path == VOICES || Relation::at(path).is_some()
@@ -54,7 +51,7 @@ pub(super) async fn answer(
 ) -> Response<Answer> {
     let ask = match ask(path, format, query_text) {
         Ok(ask) => ask,
-        Err(fault) => return refusal(app, StatusCode::BAD_REQUEST, format, &fault.to_string()),
+        Err(fault) => return refusal(app, reader, StatusCode::BAD_REQUEST, format, &fault.to_string()),
     };
     let key = Key { path: path.to_owned(), format, ask, reader };
     let mut response = kept_or_new(app, headers, &key, query_text).await;
@@ -88,14 +85,14 @@ async fn kept_or_new(app: &Arc<App>, headers: &HeaderMap, key: &Key, query_text:
     let (path, format) = (key.path.as_str(), key.format);
     let current = || app.pages.current(key, &app.live, (app.clock)());
     if let Some(kept) = current() {
-        return serve(app, headers, key, &kept);
+        return serve(app, headers, key, &kept.representation);
     }
     let Ok(_permit) = app.rendering.acquire().await else {
-        return refusal(app, StatusCode::SERVICE_UNAVAILABLE, format, "listend is stopping.");
+        return refusal(app, key.reader, StatusCode::SERVICE_UNAVAILABLE, format, "listend is stopping.");
     };
     // Somebody else may have rendered it while we waited.
     if let Some(kept) = current() {
-        return serve(app, headers, key, &kept);
+        return serve(app, headers, key, &kept.representation);
     }
     let rendering = {
         let app = Arc::clone(app);
@@ -103,23 +100,35 @@ async fn kept_or_new(app: &Arc<App>, headers: &HeaderMap, key: &Key, query_text:
         tokio::task::spawn_blocking(move || render(&app, key))
     };
     match rendering.await {
-        Ok(Ok(Rendered::Page(kept))) => serve(app, headers, key, &kept),
+        Ok(Ok(Rendered::Page(kept))) => serve(app, headers, key, &kept.representation),
         Ok(Ok(Rendered::Moved(path))) => moved(app, &path, format, query_text),
         Ok(Ok(Rendered::Nothing)) => {
             let there_is = overview::what_there_is(&app.live.bound(), path, key.reader);
-            refusal(app, StatusCode::NOT_FOUND, format, &there_is)
+            refusal(app, key.reader, StatusCode::NOT_FOUND, format, &there_is)
         }
         Ok(Err(fault)) => {
             warn!(error = %fault, path, "a page could not be read from the store");
             // What was said before is better than nothing.
             if let Some(kept) = app.pages.any(key) {
-                return serve(app, headers, key, &kept);
+                return serve(app, headers, key, &kept.representation);
             }
-            refusal(app, StatusCode::SERVICE_UNAVAILABLE, format, "The database cannot be read just now; try again.")
+            refusal(
+                app,
+                key.reader,
+                StatusCode::SERVICE_UNAVAILABLE,
+                format,
+                "The database cannot be read just now; try again.",
+            )
         }
         Err(fault) => {
             error!(error = %fault, path, "rendering a page failed");
-            refusal(app, StatusCode::INTERNAL_SERVER_ERROR, format, "This page could not be made; the log says why.")
+            refusal(
+                app,
+                key.reader,
+                StatusCode::INTERNAL_SERVER_ERROR,
+                format,
+                "This page could not be made; the log says why.",
+            )
         }
     }
 }
@@ -178,11 +187,10 @@ fn render(app: &App, key: Key) -> Result<Rendered, StoreError> {
                 },
             },
         };
-        let has_form = key.format == Format::Html && made.body.contains(POSTING);
         let previous = app.pages.any(&key);
         let previous = previous.as_ref().map(|kept| &kept.representation);
         let representation = Representation::new(key.format.media_type(), made.body, (app.clock)(), previous);
-        let kept = Arc::new(Kept::new(representation, made.ground, stand, has_form));
+        let kept = Arc::new(Kept::new(representation, made.ground, stand));
         app.pages.keep(key.clone(), Arc::clone(&kept));
         Ok(Rendered::Page(kept))
     })
@@ -330,8 +338,7 @@ pub(super) fn site(app: &App, bound: &Bound, reader: Reader) -> Site {
     }
 }
 
-fn serve(app: &App, headers: &HeaderMap, key: &Key, kept: &Kept) -> Response<Answer> {
-    let page = &kept.representation;
+fn serve(app: &App, headers: &HeaderMap, key: &Key, page: &Representation) -> Response<Answer> {
     let is_known = page.is_known_to(headers);
     let (bytes, coding, etag) = page.coded(headers);
     let mut response = Response::new(Answer::Whole(if is_known { Full::default() } else { Full::new(bytes.clone()) }));
@@ -356,9 +363,10 @@ fn serve(app: &App, headers: &HeaderMap, key: &Key, kept: &Kept) -> Response<Ans
             set(fields, header::CONTENT_ENCODING, coding);
         }
     }
-    guard(fields);
-    if kept.has_form {
-        set(fields, header::REFERRER_POLICY, OWN_REFERRER);
+    if key.format == Format::Html {
+        guard_page(fields);
+    } else {
+        guard(fields);
     }
     response
 }

@@ -198,7 +198,7 @@ async fn dispatch(app: &Arc<App>, request: Request<Incoming>, route: Route) -> (
 async fn status_page(app: &Arc<App>, query: &str) -> Response<Answer> {
     let asked = match overview::parse(query) {
         Ok(asked) => asked,
-        Err(fault) => return refusal(app, StatusCode::BAD_REQUEST, Format::Html, &fault.to_string()),
+        Err(fault) => return refusal(app, Reader::Keeper, StatusCode::BAD_REQUEST, Format::Html, &fault.to_string()),
     };
     let app = Arc::clone(app);
     let page = tokio::task::spawn_blocking(move || {

@@ -50,7 +50,7 @@ pub(super) fn topic(key: &Key) -> Option<&Query> {
 
 /// Whether a feed has parameters: a standing search, mostly.
 fn is_search(key: &Key) -> bool {
-    key.query != Query::default()
+    key.ask != Ask::Stream(Query::default())
 }
 
 impl Asked {
@@ -118,7 +118,8 @@ mod tests {
         let key = |word: Option<usize>| Key {
             path: "/friends".to_owned(),
             format: Format::Rss,
-            query: Query { words: word.map(|n| n.to_string()).into_iter().collect(), ..Query::default() },
+            ask: Ask::Stream(Query { words: word.map(|n| n.to_string()).into_iter().collect(), ..Query::default() }),
+            reader: Reader::Keeper,
         };
         asked.note(&key(None), now);
         for n in 0..3 * MAX_SEARCHES {
