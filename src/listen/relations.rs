@@ -4,6 +4,14 @@
 //! Webmentions and list events, and from the roster as it is now. Nothing here is stored but notices, so that whatever
 //! becomes of lists, sites and names shows at once. Knows neither clock nor formats.
 
+mod bridges;
+mod conversations;
+mod gathered;
+mod newcomers;
+mod notices;
+mod who;
+mod window;
+
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::config::Mine;
@@ -15,8 +23,10 @@ use crate::store::{Snapshot, Store, StoreError};
 use super::live::{Bound, Live};
 use super::page::{Page, Query};
 use super::people::{Dossier, LinkLove, Order, Past, Person, Present, Rolodex, Saying, State, Today};
-use super::sites::Sites;
+use super::sites::{KeeperSites, Sites};
 use super::view::View;
+
+use who::{Desk, Voices};
 
 /// A relationship view.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -139,6 +149,8 @@ pub struct Answerable {
 #[derive(Debug, Default)]
 pub struct Relations {
     sites: Mutex<Option<KeptSites>>,
+    keeper_sites: KeeperSites,
+    gathered: gathered::Kept,
 }
 
 /// Sites, and what they were made from: the roster, the count of homes, the configuration.
@@ -149,6 +161,11 @@ struct KeptSites {
 }
 
 impl Relations {
+    /// The sites without what the voices' feeds say of themselves: enough to tell what is yours.
+    pub fn keeper_sites(&self, live: &Live, bound: &Bound, mine: &Mine) -> Arc<Sites> {
+        self.keeper_sites.now(live, bound, mine)
+    }
+
     /// The sites as they are now; worked out anew only where roster, homes or configuration have changed.
     pub fn sites(&self, live: &Live, bound: &Bound, mine: &Mine) -> Arc<Sites> {
         // Whoever comes meanwhile waits, instead of making the same.
@@ -235,10 +252,21 @@ impl Relations {
         Ok(None)
     }
 
-    /// What has come true and was not told yet.
-    pub fn notices(&self, scene: &Scene<'_>) -> Result<Vec<Notice>, StoreError> {
-        let _ = scene;
-        Ok(Vec::new())
+    /// What has come true and was not told yet, what did so first first. `address` makes the absolute address of a path
+    /// here.
+    pub fn notices(&self, scene: &Scene<'_>, address: &dyn Fn(&str) -> String) -> Result<Vec<Notice>, StoreError> {
+        let desk = self.desk(scene);
+        notices::notices(&desk, &*self.gathered.get(&desk)?, std::iter::empty(), address)
+    }
+
+    /// Works out anew what costs requests most, where that is due; whether it is otherwise than before.
+    pub fn freshen(&self, scene: &Scene<'_>) -> Result<bool, StoreError> {
+        self.gathered.freshen(&self.desk(scene))
+    }
+
+    fn desk<'a>(&self, scene: &'a Scene<'a>) -> Desk<'a> {
+        let sites = self.sites(scene.live, scene.bound, scene.mine);
+        Desk { scene, sites, voices: Arc::new(Voices::of(scene.bound)) }
     }
 
     /// The view of a relation, without feeds where it is no merge of some.
