@@ -12,4 +12,5 @@ pub mod host;
 pub mod identity;
 pub mod parse;
 pub mod schedule;
+pub mod webmention;
 pub mod websub;
