@@ -13,6 +13,7 @@ mod routes;
 mod stall;
 pub mod status;
 mod topics;
+pub mod webmention;
 pub mod websub;
 
 use std::io;
@@ -59,6 +60,8 @@ pub struct App {
     is_ready: AtomicBool,
     /// Where hubs come to.
     pub doors: websub::Doors,
+    /// Where others tell of their links.
+    pub letterbox: webmention::Letterbox,
     asked: topics::Asked,
     pages: kept::Pages,
     // Rendering is the processor's work: more at once than it has cores helps nobody.
@@ -86,6 +89,7 @@ impl App {
         config: Config,
         metrics: Arc<Metrics>,
         doors: websub::Doors,
+        letterbox: webmention::Letterbox,
         clock: fn() -> Timestamp,
     ) -> Self {
         Self {
@@ -98,6 +102,7 @@ impl App {
             clock,
             is_ready: AtomicBool::new(false),
             doors,
+            letterbox,
             asked: topics::Asked::default(),
             pages: kept::Pages::default(),
             rendering: Semaphore::new(MAX_RENDERINGS),

@@ -22,7 +22,7 @@ use super::overview;
 use super::query::{self, Format, decode_path, split_ending};
 use super::status::StatusBody;
 use super::topics;
-use super::websub;
+use super::{webmention, websub};
 use crate::feeds::websub::CALLBACKS;
 use crate::listen::live::Bound;
 use crate::listen::page::{Page, Query};
@@ -126,6 +126,8 @@ pub(super) async fn answer(app: Arc<App>, request: Request<Incoming>) -> Result<
     // A callback's address is all that a hub needs to know.
     let (mut response, view, format) = if let Some(token) = path.strip_prefix(CALLBACKS).map(str::to_owned) {
         (websub::answer(&app, &token, request).await, "websub", None)
+    } else if path == webmention::ENDPOINT && config.webmention {
+        (webmention::answer(&app, request).await, "webmention", None)
     } else {
         let route = Route::of(path);
         let view = route.label();

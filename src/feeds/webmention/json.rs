@@ -73,21 +73,17 @@ impl Field {
     /// What stands under a name in this.
     fn named(self, name: &str) -> Self {
         match (self, name) {
-            (Self::Top | Self::Author, "properties") => self,
+            (Self::Top | Self::Author | Self::Linked(_), "properties") | (Self::Linked(_), "url" | "id") => self,
             (Self::Top, "title" | "name" | "headline") => Self::Title,
             (Self::Top, "summary" | "description") => Self::Summary,
-            (Self::Top, "content_text" | "content") => Self::Text,
-            (Self::Top, "content_html") => Self::Html,
-            (Self::Top, "author" | "authors" | "attributedTo") => Self::Author,
+            (Self::Top, "content_text" | "content") | (Self::Text, "value" | "text") => Self::Text,
+            (Self::Top, "content_html") | (Self::Text, "html") => Self::Html,
+            (Self::Top, "author" | "authors" | "attributedTo") | (Self::Author, "name") => Self::Author,
             (Self::Top, "published" | "date_published" | "datePublished") => Self::Published,
             (Self::Top, "in-reply-to" | "inReplyTo") => Self::Linked(WebmentionKind::Reply),
             (Self::Top, "like-of") => Self::Linked(WebmentionKind::Like),
             (Self::Top, "repost-of") => Self::Linked(WebmentionKind::Repost),
-            (Self::Linked(_), "properties" | "url" | "id") => self,
-            (Self::Author, "name") => Self::Author,
             (Self::Author, "url") => Self::AuthorUrl,
-            (Self::Text, "html") => Self::Html,
-            (Self::Text, "value" | "text") => Self::Text,
             _ => Self::Other,
         }
     }

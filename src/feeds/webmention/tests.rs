@@ -1,7 +1,5 @@
 //! Claims, sources and verdicts, as tables.
 
-use std::time::Instant;
-
 use proptest::prelude::*;
 
 use super::*;
@@ -336,59 +334,6 @@ fn what_is_kept_was_not_published_after_it_came() {
     let kept = reading.into_webmention(&claim, key, later);
     assert_eq!((kept.published, kept.verified, kept.kind), (Some(at), later, WebmentionKind::Mention));
     assert_eq!((kept.source.as_str(), kept.target.as_str()), (SOURCE, TARGET));
-}
-
-#[test]
-fn hostile_sources_take_time_in_proportion() {
-    let link = "<a class=u-like-of href=https://me.example/post>x</a>";
-    let most = 512 << 10;
-    let fill = |unit: &str| unit.repeat(most / unit.len());
-    let numbered = |unit: &str| {
-        (0..most / (unit.len() + 5)).fold(String::new(), |all, n| all + &unit.replace('#', &n.to_string()))
-    };
-    for (name, html) in [
-        ("nested tags", fill("<div>")),
-        ("formatting", numbered("<i title=#><p>")),
-        ("closing tags", fill("<b>").split_at(768).0.to_owned() + &fill("</x>")),
-        ("items", fill("<p class='h-entry h-card p-author'>")),
-        ("nested items", fill("<div class='h-entry u-in-reply-to'>")),
-        ("properties", fill("<b class='p-name p-author e-content u-url'>")),
-        ("links", fill("<a href=x>")),
-        ("links to the target", fill(link)),
-        ("attributes of one tag", format!("<p {}>", numbered("a# "))),
-        ("attributes of many tags", fill(&format!("<p {}>", "a ".repeat(300)))),
-        ("classes", format!("<p class='{}'>", fill("p-name h-x "))),
-        ("raw texts", fill("<title></title>")),
-        ("open raw texts", fill("<title></titl")),
-        ("a long base", format!("<base href=/{}>{}", "x".repeat(2000), fill("<a href=x>"))),
-        ("a list without ends", fill("<li><p>")),
-        ("quotes", fill("<a b=\"'>")),
-        ("references", format!("<a href='{}'>", fill("&amp"))),
-        ("less-than signs", fill("<")),
-    ] {
-        let started = clock();
-        let linked = page(&format!("{link}{html}{link}"));
-        let took = started.elapsed();
-        println!("{name}: {} bytes in {took:?}", html.len());
-        assert!(linked.is_some_and(|reading| reading.kind == Some(WebmentionKind::Like)), "{name}");
-        // Unoptimised, and on a machine with other things to do.
-        assert!(took < Duration::from_secs(10), "{name}: {took:?}");
-    }
-    for (name, kind, text) in [
-        ("addresses", "text/plain", fill("(http://")),
-        ("objects", "application/json", format!("[{}0]", fill("{\"a\":0},"))),
-        ("strings", "application/json", format!("[{}0]", fill("\"http://\","))),
-    ] {
-        let started = clock();
-        assert_eq!(read(text.as_bytes(), Some(kind), &source(), TARGET), Ok(None));
-        println!("{name}: {} bytes in {:?}", text.len(), started.elapsed());
-        assert!(started.elapsed() < Duration::from_secs(10), "{name}");
-    }
-}
-
-fn clock() -> Instant {
-    #[expect(clippy::disallowed_methods, reason = "a test that measures has a clock")]
-    Instant::now()
 }
 
 proptest! {
