@@ -133,7 +133,7 @@ pub struct Fetch {
 }
 
 /// `[mine]`
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Mine {
     /// URL prefixes that are you.
     pub sites: Vec<Url>,

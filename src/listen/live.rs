@@ -55,6 +55,7 @@ pub struct Live {
     broken: RwLock<HashSet<FeedId>>,
     revision: AtomicU64,
     facts: AtomicU64,
+    homes: AtomicU64,
 }
 
 impl Live {
@@ -79,6 +80,11 @@ impl Live {
         let _slots = self.feeds.write().unwrap_or_else(PoisonError::into_inner);
         self.facts.fetch_add(1, Ordering::AcqRel);
         self.revision.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Counts every change of what a feed says of its home page.
+    pub fn homes(&self) -> u64 {
+        self.homes.load(Ordering::Acquire)
     }
 
     /// Puts a new roster in place of the old one.
@@ -114,6 +120,7 @@ impl Live {
         let mut slots = self.feeds.write().unwrap_or_else(PoisonError::into_inner);
         let next = self.revision() + 1;
         let mut last = self.revision();
+        let mut has_moved = false;
         let mut broken = self.broken.write().unwrap_or_else(PoisonError::into_inner);
         for (feed, shows) in feeds {
             if feed.trouble.is_some_and(Trouble::is_broken) {
@@ -128,7 +135,13 @@ impl Live {
                     next
                 }
             };
-            slots.insert(feed.id, Slot { feed: Arc::new(feed), changed });
+            let (id, feed) = (feed.id, Arc::new(feed));
+            let old = slots.insert(id, Slot { feed: Arc::clone(&feed), changed });
+            let old_home = old.as_ref().and_then(|slot| slot.feed.about.home.as_deref());
+            has_moved |= old_home != feed.about.home.as_deref();
+        }
+        if has_moved {
+            self.homes.fetch_add(1, Ordering::AcqRel);
         }
         self.revision.store(last, Ordering::Release);
     }
@@ -138,8 +151,11 @@ impl Live {
         let mut slots = self.feeds.write().unwrap_or_else(PoisonError::into_inner);
         let mut broken = self.broken.write().unwrap_or_else(PoisonError::into_inner);
         for feed in feeds {
-            slots.remove(feed);
+            let gone = slots.remove(feed);
             broken.remove(feed);
+            if gone.is_some_and(|slot| slot.feed.about.home.is_some()) {
+                self.homes.fetch_add(1, Ordering::AcqRel);
+            }
         }
     }
 

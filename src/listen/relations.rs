@@ -4,7 +4,7 @@
 //! Webmentions and list events, and from the roster as it is now. Nothing here is stored but notices, so that whatever
 //! becomes of lists, sites and names shows at once. Knows neither clock nor formats.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::config::Mine;
 use crate::lists::opml::Outline;
@@ -137,12 +137,34 @@ pub struct Answerable {
 
 /// What is worked out about the voices, kept until something that it rests on changes.
 #[derive(Debug, Default)]
-pub struct Relations {}
+pub struct Relations {
+    sites: Mutex<Option<KeptSites>>,
+}
+
+/// Sites, and what they were made from: the roster, the count of homes, the configuration.
+#[derive(Debug)]
+struct KeptSites {
+    of: (u64, u64, Mine),
+    sites: Arc<Sites>,
+}
 
 impl Relations {
     /// The sites as they are now; worked out anew only where roster, homes or configuration have changed.
     pub fn sites(&self, live: &Live, bound: &Bound, mine: &Mine) -> Arc<Sites> {
-        Arc::new(Sites::of(live, bound, mine))
+        // Whoever comes meanwhile waits, instead of making the same.
+        let mut kept = self.sites.lock().unwrap_or_else(PoisonError::into_inner);
+        // Counted before it is read: what changes while sites are made has them made again.
+        let (revision, homes) = (bound.revision, live.homes());
+        if let Some(kept) = kept.as_ref()
+            && kept.of.0 == revision
+            && kept.of.1 == homes
+            && kept.of.2 == *mine
+        {
+            return Arc::clone(&kept.sites);
+        }
+        let sites = Arc::new(Sites::of(live, bound, mine));
+        *kept = Some(KeptSites { of: (revision, homes, mine.clone()), sites: Arc::clone(&sites) });
+        sites
     }
 
     /// One page of a relation as a stream: what came true, newest first, each with its reason. `address` makes the

@@ -1,12 +1,23 @@
 //! Whose page a link leads to.
 //!
-//! A site is a prefix of addresses in comparable form, up to a slash; the longest that a link lies under decides. What
-//! the keeper wrote comes first (`[mine] sites`, then the home pages of outlines); what a feed says of its own home
-//! counts only where no outline names that prefix. A prefix that two voices share counts for neither.
+//! A site is a prefix of addresses in comparable form, up to a slash; the longest that a link lies under decides. Whose
+//! it is says, in this order:
+//!
+//! 1. what is yours: `[mine] sites`, the home pages of outlines in lists of role `mine`, and the home links of the feeds
+//!    in them;
+//! 2. what the keeper wrote of the voices: the home pages of their outlines;
+//! 3. what feeds say of their own homes. That a page below a site of the first two is theirs is believed only of feeds
+//!    that come from the same host, as those of neighbours do: nobody else's feed may cut pieces out of a site.
+//!
+//! A prefix that two voices claim with the same right counts for neither, and what is shorter decides. Lists of role
+//! `inbox` bring what others said elsewhere; their homes are nobody's sites.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 
 use crate::config::Mine;
-use crate::lists::roster::VoiceIndex;
-use crate::model::Link;
+use crate::lists::roster::{Voice, VoiceIndex};
+use crate::model::{FeedId, FeedUrl, Link, Role, comparable_link, prefix_hash};
 
 use super::live::{Bound, Live};
 
@@ -21,25 +32,317 @@ pub enum Owner {
 
 /// All sites of yours and of the voices.
 #[derive(Debug, Default)]
-pub struct Sites {}
+pub struct Sites {
+    by_text: HashMap<String, Owner>,
+    by_prefix: HashMap<u32, Owner, BuildHasherDefault<Spread>>,
+    /// Homes with a query, or deeper than the prefixes of a [`Link`]: each is a site of one page.
+    by_page: HashMap<u64, Owner, BuildHasherDefault<Spread>>,
+}
 
 impl Sites {
     /// The sites as roster, feeds and configuration have them now.
     pub fn of(live: &Live, bound: &Bound, mine: &Mine) -> Self {
-        let _ = (live, bound, mine);
-        Self {}
+        let roster = &bound.roster;
+        let voices = || roster.voices.iter().enumerate();
+        let is_mine = |voice: &Voice| roster.has_role(voice, Role::Mine);
+        let is_heard = |voice: &Voice| voice.lists.iter().any(|list| roster.lists[*list].role.is_listened_to());
+        let own_homes = |voice: &Voice| -> Vec<(FeedUrl, String)> {
+            let homes = voice.feeds.iter().filter_map(|url| Some((url.clone(), home_of(live, *bound.ids.get(url)?)?)));
+            homes.collect()
+        };
+
+        let mut kept = Claims::default();
+        for site in mine.sites.iter().filter_map(|site| site_of(site.as_str())) {
+            kept.claim(site, Owner::Mine);
+        }
+        for (index, voice) in voices() {
+            let owner = match (is_mine(voice), is_heard(voice)) {
+                (true, _) => Owner::Mine,
+                (false, true) => Owner::Voice(index),
+                (false, false) => continue,
+            };
+            voice.homes.iter().filter_map(|home| site_of(home)).for_each(|site| kept.claim(site, owner));
+            if owner == Owner::Mine {
+                own_homes(voice).iter().filter_map(|(_, home)| site_of(home)).for_each(|site| kept.claim(site, owner));
+            }
+        }
+        let mut sites = Self::default();
+        let mut told = Claims::default();
+        sites.add(&kept);
+        for (index, voice) in voices().filter(|(_, voice)| is_heard(voice) && !is_mine(voice)) {
+            let owner = Owner::Voice(index);
+            for (url, home) in own_homes(voice) {
+                let Some(site) = site_of(&home).filter(|site| !kept.0.contains_key(site)) else { continue };
+                let is_own = sites.owner(&site).is_none_or(|keeper| keeper == owner);
+                if is_own || comparable_link(url.as_str()).is_some_and(|feed| host(&feed) == host(&site)) {
+                    told.claim(site, owner);
+                }
+            }
+        }
+        sites.add(&told);
+        sites
     }
 
     /// Whose the page at an address in comparable form is.
     pub fn owner(&self, comparable: &str) -> Option<Owner> {
-        let _ = comparable;
-        None
+        if !self.by_page.is_empty()
+            && let Some(owner) = self.by_text.get(comparable)
+        {
+            return Some(*owner);
+        }
+        let path = comparable.split('?').next().unwrap_or_default();
+        let slashes = path.match_indices('/').map(|(at, _)| at);
+        let ends = slashes.chain([path.len()]).take(Link::MAX_PREFIXES);
+        ends.filter_map(|end| self.by_text.get(&path[..end])).last().copied()
     }
 
     /// The same by a link's hashes: never wrong where it answers `None`; somebody else's page is taken for a site once in
     /// millions of links, so whoever shows it looks into the text before.
     pub fn owner_of(&self, link: &Link) -> Option<Owner> {
-        let _ = link;
-        None
+        if !self.by_page.is_empty()
+            && let Some(owner) = self.by_page.get(&link.page)
+        {
+            return Some(*owner);
+        }
+        link.prefixes().iter().rev().find_map(|prefix| self.by_prefix.get(prefix)).copied()
+    }
+
+    /// Your own sites in comparable form, in the order of their bytes.
+    pub fn mine(&self) -> Vec<&str> {
+        let mine = self.by_text.iter().filter(|(_, owner)| **owner == Owner::Mine).map(|(site, _)| site.as_str());
+        let mut mine: Vec<&str> = mine.collect();
+        mine.sort_unstable();
+        mine
+    }
+
+    fn add(&mut self, claims: &Claims) {
+        for (site, owner) in claims.0.iter().filter_map(|(site, owner)| Some((site, (*owner)?))) {
+            match prefix_hash(site) {
+                Some(prefix) => self.by_prefix.insert(prefix, owner),
+                None => self.by_page.insert(Link::of(site).page, owner),
+            };
+            self.by_text.insert(site.clone(), owner);
+        }
+    }
+}
+
+/// Who claims which site with one right; `None` where several voices do.
+#[derive(Default)]
+struct Claims(HashMap<String, Option<Owner>>);
+
+impl Claims {
+    fn claim(&mut self, site: String, owner: Owner) {
+        let claimed = self.0.entry(site).or_insert(Some(owner));
+        if owner == Owner::Mine {
+            *claimed = Some(owner);
+        } else if *claimed != Some(Owner::Mine) && *claimed != Some(owner) {
+            *claimed = None;
+        }
+    }
+}
+
+/// What servers show where an address ends in a slash: a home that names it means all that lies beside it.
+const INDEX_PAGES: [&str; 4] = ["/index.html", "/index.htm", "/index.php", "/index.xhtml"];
+
+/// The site of a home page.
+fn site_of(home: &str) -> Option<String> {
+    let mut site = comparable_link(home)?;
+    if let Some(index) = INDEX_PAGES.iter().find(|index| site.ends_with(*index)) {
+        site.truncate(site.len() - index.len());
+    }
+    Some(site)
+}
+
+/// What a feed says of its home; as long as nobody knows whether it is the one that its outline named before, what that
+/// one said stands in for it.
+fn home_of(live: &Live, feed: FeedId) -> Option<String> {
+    let feed = live.feed(feed)?;
+    let before = || live.feed(feed.predecessor?).and_then(|before| before.about.home.clone());
+    feed.about.home.clone().or_else(before)
+}
+
+fn host(comparable: &str) -> &str {
+    comparable.split(['/', '?']).next().unwrap_or_default()
+}
+
+/// Spreads numbers that are hashes already over the bits that a map looks at.
+#[derive(Debug, Default)]
+struct Spread(u64);
+
+impl Hasher for Spread {
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_u64(u64::from(*byte)));
+    }
+
+    fn write_u32(&mut self, number: u32) {
+        self.write_u64(u64::from(number));
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        self.0 = (self.0 ^ number).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::lists::opml;
+    use crate::lists::roster::{ListInput, Roster};
+    use crate::model::{Feed, Timestamp};
+
+    /// Lists by name, each with lines as `Ann|feed address|home page`; what feeds say of their homes; `[mine] sites`.
+    struct Scene {
+        live: Live,
+        mine: Mine,
+    }
+
+    impl Scene {
+        fn new(lists: &[(&str, &[&str])], homes: &[(&str, &str)], sites: &[&str]) -> Self {
+            let inputs = lists.iter().map(|(name, lines)| {
+                let outlines: String = lines.iter().map(|line| {
+                    let mut parts = line.split('|');
+                    let mut next = || parts.next().unwrap_or_default();
+                    let (title, feed, home) = (next(), next(), next());
+                    format!("<outline text=\"{title}\" type=\"person\"><outline xmlUrl=\"{feed}\" htmlUrl=\"{home}\"/></outline>")
+                }).collect();
+                let text = format!("<opml version=\"2.0\"><body>{outlines}</body></opml>");
+                let opml = opml::parse(text.as_bytes()).expect("it is a list");
+                ListInput { name: (*name).to_owned(), role: Role::of_name(name), opml, fault: None }
+            });
+            let roster = Roster::build(inputs.collect());
+            let ids: HashMap<FeedUrl, FeedId> =
+                roster.feeds().enumerate().map(|(number, url)| (url.clone(), FeedId(number as u32))).collect();
+            let live = Live::default();
+            live.update(ids.iter().map(|(url, id)| {
+                let mut feed = Feed::new(*id, url.clone(), Timestamp::default());
+                let home = homes.iter().find(|(of, _)| *of == url.as_str());
+                feed.about.home = home.map(|(_, home)| (*home).to_owned());
+                (feed, true)
+            }));
+            live.set_roster(Arc::new(roster), ids, HashMap::new());
+            let sites = sites.iter().map(|site| site.parse().expect("it is an address")).collect();
+            Self { live, mine: Mine { sites, names: Vec::new() } }
+        }
+
+        /// Whose each page is, by both ways of asking.
+        fn check(&self, expected: &[(&str, &str)]) {
+            let bound = self.live.bound();
+            let sites = Sites::of(&self.live, &bound, &self.mine);
+            for (page, owner) in expected {
+                let comparable = comparable_link(page).expect("it is an address");
+                let found = sites.owner(&comparable);
+                assert_eq!(found, sites.owner_of(&Link::of(&comparable)), "{page}");
+                let name = match found {
+                    None => "nobody",
+                    Some(Owner::Mine) => "me",
+                    Some(Owner::Voice(voice)) => &bound.roster.voices[voice].title,
+                };
+                assert_eq!(name, *owner, "{page}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_longest_site_of_whole_segments_decides() {
+        let lists: &[(&str, &[&str])] = &[(
+            "desired",
+            &[
+                "Ann|http://a.example/f|https://www.example.org/ann/",
+                "Hal|http://h.example/f|http://example.org/index.html",
+                "Deb|http://d.example/f|http://example.org/a/b/c/d/e",
+                "Kim|http://k.example/f|http://example.net/?user=kim",
+            ],
+        )];
+        Scene::new(lists, &[], &[]).check(&[
+            ("http://example.org/ann", "Ann"),
+            ("https://example.org/ann/2026/post?x=/1", "Ann"),
+            ("https://example.org/ann?page=2", "Ann"),
+            ("https://example.org/anna/x", "Hal"),
+            ("https://www.example.org", "Hal"),
+            ("https://blog.example.org/", "nobody"),
+            ("https://example.org.example/", "nobody"),
+            ("https://example.org/a/b/c/d/e", "Deb"),
+            ("https://example.org/a/b/c/d/e/f", "Hal"),
+            ("https://example.net/?user=kim", "Kim"),
+            ("https://example.net/?user=kim2", "nobody"),
+            ("https://example.net/", "nobody"),
+        ]);
+    }
+
+    #[test]
+    fn what_is_yours_comes_first_and_the_keeper_before_the_feeds() {
+        let lists: &[(&str, &[&str])] = &[
+            ("mine", &["Me|http://me.example/f|http://me.example", "Me too|http://host.example/me/f|"]),
+            (
+                "desired",
+                &[
+                    "Ann|http://a.example/f|http://a.example/",
+                    "Bo|http://b.example/f|http://me.example/",
+                    "Cy|http://c.example/f|",
+                    "Me|http://me.example/f|http://other.example/",
+                    "Eve|http://e.example/f|",
+                    "Di|http://host.example/di/f|",
+                    "Fay|http://f.example/f|",
+                ],
+            ),
+            ("inbox", &["Comments|http://x.example/comments|http://x.example/"]),
+        ];
+        let homes = [
+            ("http://host.example/me/f", "http://host.example/me"),
+            ("http://c.example/f", "http://a.example/"),
+            ("http://e.example/f", "http://a.example/posts"),
+            ("http://host.example/di/f", "http://host.example/me/di"),
+            ("http://f.example/f", "http://fay.example/blog"),
+            ("http://x.example/comments", "http://y.example/"),
+        ];
+        Scene::new(lists, &homes, &["https://mine.example/~me/", "http://fay.example/blog/me"]).check(&[
+            ("http://mine.example/~me/x", "me"),
+            ("http://mine.example/", "nobody"),
+            ("http://me.example/x", "me"),
+            ("http://other.example/x", "me"),
+            ("http://host.example/me/x", "me"),
+            // From the same host, so it may well have its home there.
+            ("http://host.example/me/di/x", "Di"),
+            ("http://a.example/x", "Ann"),
+            ("http://a.example/posts/x", "Ann"),
+            ("http://fay.example/blog/x", "Fay"),
+            ("http://fay.example/blog/me/x", "me"),
+            ("http://x.example/", "nobody"),
+            ("http://y.example/", "nobody"),
+        ]);
+    }
+
+    #[test]
+    fn what_two_claim_with_the_same_right_is_neithers() {
+        let lists: &[(&str, &[&str])] = &[
+            (
+                "desired",
+                &[
+                    "Ann|http://a.example/f|http://group.example/blog",
+                    "Bo|http://b.example/f|http://group.example/blog/",
+                    "Cy|http://c.example/f|http://group.example/blog/cy",
+                    "Di|http://d.example/f|",
+                    "Eve|http://e.example/f|",
+                ],
+            ),
+            ("followers", &["Bo|http://b.example/f|http://group.example/"]),
+        ];
+        let homes = [
+            ("http://d.example/f", "http://shared.example/"),
+            ("http://e.example/f", "http://shared.example"),
+            ("http://a.example/f", "http://group.example/blog/"),
+        ];
+        Scene::new(lists, &homes, &[]).check(&[
+            ("http://group.example/blog/cy/1", "Cy"),
+            ("http://group.example/blog/1", "Bo"),
+            ("http://group.example/1", "Bo"),
+            ("http://shared.example/1", "nobody"),
+        ]);
     }
 }

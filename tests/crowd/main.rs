@@ -1,0 +1,200 @@
+//! The example `crowd`: how quickly the views answer where ten thousand voices have said a million things.
+//!
+//! `cargo build --release --bin listend && cargo run --release --example crowd` fills a database with voices who link to
+//! each other, to the keeper and to the world, starts the built daemon over it once for each view, and prints how long
+//! the first page takes after a start, made anew, and kept. It takes some ten minutes and 3 GB of disk. It ends with 1
+//! where a page takes longer than it may.
+
+mod people;
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail, ensure};
+use clap::Parser;
+
+/// A crowd, and who answers for it.
+#[derive(Parser)]
+struct Arguments {
+    /// Voices, each with a feed
+    #[arg(long, default_value_t = 10_000)]
+    voices: u32,
+    /// Entries of each
+    #[arg(long, default_value_t = 100)]
+    entries: u32,
+    /// Links in each entry
+    #[arg(long, default_value_t = 5)]
+    links: u32,
+    /// Where the crowd is kept between runs; by default nowhere
+    #[arg(long)]
+    home: Option<PathBuf>,
+    /// The daemon; by default the one that was built beside this example
+    #[arg(long)]
+    daemon: Option<PathBuf>,
+}
+
+/// The views, each by the address of its first page.
+const VIEWS: [&str; 20] = [
+    "/",
+    "/listen.atom",
+    "/mutual.atom",
+    "/mutual.html",
+    "/mentions.atom",
+    "/mentions.html",
+    "/thanks.atom",
+    "/thanks.html",
+    "/neglected.atom",
+    "/neglected.html",
+    "/quiet.atom",
+    "/quiet.html",
+    "/conversations.atom",
+    "/conversations.html",
+    "/newcomers.atom",
+    "/newcomers.html",
+    "/bridges.atom",
+    "/bridges.html",
+    "/voices",
+    "/voices/voice-7.html",
+];
+/// Times that a page is made anew; the median counts.
+const ROUNDS: usize = 9;
+const MAX_COLD: Duration = Duration::from_millis(250);
+const MAX_WARM: Duration = Duration::from_millis(50);
+/// Longest time until a daemon is ready, and until it has heard what old entries say.
+const PATIENCE: Duration = Duration::from_mins(10);
+
+#[expect(clippy::print_stdout, reason = "the example is for its table")]
+fn main() -> anyhow::Result<ExitCode> {
+    let arguments = Arguments::parse();
+    let temporary = tempfile::tempdir()?;
+    let home = arguments.home.clone().unwrap_or_else(|| temporary.path().to_owned());
+    if !home.join("state").exists() {
+        let cost = people::cost_of_links(&arguments)?;
+        println!(
+            "storing entries: {:?} without what they say of others, {:?} with it ({:+.1} %)",
+            cost.0, cost.1, cost.2
+        );
+        let started = moment();
+        people::fill(&home, &arguments)?;
+        println!("{} voices stored in {:.0?}", arguments.voices, started.elapsed());
+    }
+    let file = std::fs::metadata(home.join("state/listend.redb"))?.len();
+    println!("database: {} MiB", file >> 20);
+    {
+        let mut daemon = Daemon::start(&arguments, &home)?;
+        daemon.wait_for("every stored entry was heard")?;
+    }
+    println!("{:<22} {:>10} {:>10} {:>10} {:>9}", "first page of", "cold", "warm", "kept", "bytes");
+    let mut is_good = true;
+    for view in VIEWS {
+        let daemon = Daemon::start(&arguments, &home)?;
+        let (cold, bytes) = daemon.get(view)?;
+        let mut warm = Vec::new();
+        for round in 0..ROUNDS {
+            // Contact makes every page of what is between you and the voices anew; it costs more than a new entry.
+            daemon.note_contact(round)?;
+            warm.push(daemon.get(view)?.0);
+        }
+        warm.sort_unstable();
+        let warm = warm[ROUNDS / 2];
+        let kept = daemon.get(view)?.0;
+        let is_slow = cold > MAX_COLD || warm > MAX_WARM;
+        is_good &= !is_slow;
+        let mark = if is_slow { "  too slow" } else { "" };
+        println!("{view:<22} {cold:>10.1?} {warm:>10.1?} {kept:>10.1?} {bytes:>9}{mark}");
+    }
+    Ok(if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// A point on the steady clock.
+fn moment() -> Instant {
+    #[expect(clippy::disallowed_methods, reason = "a measurement asks the clock")]
+    Instant::now()
+}
+
+/// A running daemon; it is asked to stop when this goes.
+struct Daemon {
+    child: Child,
+    log: PathBuf,
+    address: String,
+}
+
+impl Daemon {
+    /// Starts one over a home, and waits until it is ready.
+    fn start(arguments: &Arguments, home: &Path) -> anyhow::Result<Self> {
+        let beside = || -> Option<PathBuf> { Some(std::env::current_exe().ok()?.parent()?.parent()?.join("listend")) };
+        let program =
+            arguments.daemon.clone().or_else(beside).context("where the daemon is cannot be told: --daemon")?;
+        let program = std::path::absolute(program)?;
+        let log = home.join("log");
+        let mut command = Command::new(&program);
+        command.arg("--config").arg(home.join("listend.toml")).current_dir(home).env_remove("STATE_DIRECTORY");
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(std::fs::File::create(&log)?);
+        let child = command.spawn().with_context(|| format!("{} cannot be started", program.display()))?;
+        let mut daemon = Self { child, log, address: String::new() };
+        let line = daemon.wait_for("listening")?;
+        let at = line.find("url=").context("the daemon does not say where it listens")?;
+        let url = line[at + 4..].split_whitespace().next().unwrap_or_default();
+        daemon.address = url.trim_start_matches("http://").trim_end_matches('/').to_owned();
+        Ok(daemon)
+    }
+
+    /// The first line of the log with these words, once it is there.
+    fn wait_for(&mut self, words: &str) -> anyhow::Result<String> {
+        let started = moment();
+        while started.elapsed() < PATIENCE {
+            let log = BufReader::new(std::fs::File::open(&self.log)?);
+            if let Some(line) = log.lines().map_while(Result::ok).find(|line| line.contains(words)) {
+                return Ok(line);
+            }
+            if let Some(status) = self.child.try_wait()? {
+                bail!("the daemon ended by itself: {status}; see {}", self.log.display());
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        bail!("the daemon did not say `{words}` within {PATIENCE:?}")
+    }
+
+    /// How long a page takes, connection included, and how large it is.
+    fn get(&self, path: &str) -> anyhow::Result<(Duration, usize)> {
+        let started = moment();
+        let answer = self.ask(&format!("GET {path} HTTP/1.1\r\n"), "")?;
+        let took = started.elapsed();
+        ensure!(
+            answer.starts_with(b"HTTP/1.1 200 "),
+            "{path}: {}",
+            String::from_utf8_lossy(&answer[..200.min(answer.len())])
+        );
+        Ok((took, answer.len()))
+    }
+
+    /// Records contact with somebody.
+    fn note_contact(&self, round: usize) -> anyhow::Result<()> {
+        let key = people::an_entry();
+        let head = format!("POST /answered/{key} HTTP/1.1\r\nContent-Type: application/x-www-form-urlencoded\r\n");
+        let answer = self.ask(&head, &format!("kind=thanked&note=round+{round}"))?;
+        ensure!(answer.starts_with(b"HTTP/1.1 303 "), "{}", String::from_utf8_lossy(&answer[..200.min(answer.len())]));
+        Ok(())
+    }
+
+    fn ask(&self, head: &str, body: &str) -> anyhow::Result<Vec<u8>> {
+        let mut stream = TcpStream::connect(&self.address)?;
+        let length = body.len();
+        let request =
+            format!("{head}Host: {}\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}", self.address);
+        stream.write_all(request.as_bytes())?;
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer)?;
+        Ok(answer)
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = Command::new("sh").args(["-c", &format!("kill -s TERM {}", self.child.id())]).status();
+        let _ = self.child.wait();
+    }
+}
