@@ -154,8 +154,8 @@ pub async fn run(
     let visitor = poller.visitor();
     let hubs = Hubs::open(Arc::clone(&app), Arc::clone(&visitor), orders.clone(), calls, noted, stop.clone());
     tasks.spawn(named("hubs", hubs.await.context("what was agreed with hubs could not be read")?.run()));
-    let reception = Reception::open(Arc::clone(&app), visitor.turns(), orders.clone(), claims, stop.clone())?;
-    tasks.spawn(named("looker at Webmentions", reception.run()));
+    let reception = Reception::new(Arc::clone(&app), visitor.turns(), orders.clone(), claims, stop.clone());
+    tasks.spawn(named("reception of Webmentions", reception.run()));
     tasks.spawn(named("pings", ping::run(Arc::clone(&app), visitor, stop.clone())));
     tasks.spawn(named("poller", poller.run()));
     tasks.spawn(named("asker of remote lists", includes.run()));

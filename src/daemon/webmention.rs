@@ -37,7 +37,8 @@ pub(super) struct Reception {
     orders: mpsc::Sender<Order>,
     calls: mpsc::Receiver<Call>,
     config: Arc<Config>,
-    client: Client,
+    /// Made when the first claim comes: most daemons receive none.
+    client: Option<Client>,
     waiting: Vec<Waiting>,
     running: JoinSet<Asked>,
     /// Hosts that are asked now.
@@ -64,30 +65,29 @@ struct Asked {
 }
 
 impl Reception {
-    pub(super) fn open(
+    pub(super) fn new(
         app: Arc<App>,
         turns: Arc<Turns>,
         orders: mpsc::Sender<Order>,
         calls: mpsc::Receiver<Call>,
         stop: CancellationToken,
-    ) -> anyhow::Result<Self> {
-        let config = app.config.load_full();
-        Ok(Self {
-            client: client(&config)?,
+    ) -> Self {
+        Self {
+            config: app.config.load_full(),
+            client: None,
             app,
             turns,
             orders,
             calls,
-            config,
             waiting: Vec::new(),
             running: JoinSet::new(),
             hosts: HashSet::new(),
             number: 0,
             stop,
-        })
+        }
     }
 
-    /// Looks at claims until told to stop.
+    /// Looks at claims until told to stop. Those that wait then are dropped.
     pub(super) async fn run(mut self) {
         loop {
             self.configure();
@@ -111,14 +111,20 @@ impl Reception {
     /// Puts another configuration in force, where there is one.
     fn configure(&mut self) {
         let config = self.app.config.load_full();
-        if Arc::ptr_eq(&config, &self.config) {
-            return;
+        if !Arc::ptr_eq(&config, &self.config) {
+            (self.config, self.client) = (config, None);
         }
-        match client(&config) {
-            Ok(client) => self.client = client,
-            Err(fault) => error!(%fault, "the new fetch settings cannot be used for Webmentions; the old ones stay"),
+    }
+
+    /// The client for sources: that of feeds, with less of a body.
+    fn client(&mut self) -> anyhow::Result<Client> {
+        if let Some(client) = &self.client {
+            return Ok(client.clone());
         }
-        self.config = config;
+        let settings = fetch_settings(&self.config);
+        let max_body_bytes = settings.max_body_bytes.min(MAX_SOURCE_BYTES);
+        let client = Client::new(fetch::Settings { max_body_bytes, ..settings })?;
+        Ok(self.client.insert(client).clone())
     }
 
     /// How long nothing is due, unless something comes before.
@@ -140,9 +146,17 @@ impl Reception {
             };
             let Some(at) = self.waiting.iter().position(is_next) else { return };
             let waiting = self.waiting.remove(at);
-            self.hosts.insert(waiting.claim.url().host_and_port());
             self.app.letterbox.taken(&waiting.claim);
-            let (client, turns) = (self.client.clone(), Arc::clone(&self.turns));
+            let client = match self.client() {
+                Ok(client) => client,
+                Err(fault) => {
+                    let (source, target) = (waiting.claim.source(), waiting.claim.target());
+                    error!(source, target, %fault, "nobody can be asked under these settings; a Webmention is dropped");
+                    continue;
+                }
+            };
+            self.hosts.insert(waiting.claim.url().host_and_port());
+            let turns = Arc::clone(&self.turns);
             self.running.spawn(async move {
                 let asked = ask(&client, &waiting.claim, turns.as_ref()).await;
                 let pause = asked.as_ref().ok().and_then(|answer| pause_for(&waiting.claim, answer));
@@ -187,7 +201,10 @@ impl Reception {
                 Err(why) => self.later(waiting, &why, None),
             },
             Verdict::Refused(why) => {
-                info!(source, target, why, "a Webmention cannot be verified; it is dropped");
+                info!(
+                    source,
+                    target, why, "a Webmention cannot be verified; it is dropped, and what was verified before stays"
+                );
                 "refused"
             }
             Verdict::Later { why, retry_after } => self.later(waiting, &why, retry_after),
@@ -244,13 +261,6 @@ impl Reception {
         self.waiting.push(waiting);
         "put_off"
     }
-}
-
-/// The client for sources: the one of feeds, with less of a body.
-fn client(config: &Config) -> anyhow::Result<Client> {
-    let settings = fetch_settings(config);
-    let max_body_bytes = settings.max_body_bytes.min(MAX_SOURCE_BYTES);
-    Client::new(fetch::Settings { max_body_bytes, ..settings })
 }
 
 /// Asks for a source, when its host may be asked.

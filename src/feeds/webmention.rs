@@ -15,8 +15,8 @@
 //!   in plain text an address that ends where the target does.
 //! - A source is forgotten when it answers 410, or 200 without the link (section 3.2.4). A 404 and every other status
 //!   verify nothing and leave what was verified before.
-//! - A source with a user name in its address is refused: nobody's password is to be sent to us, nor by us.
-//! - Nothing is asked of the source's own receipt, and the target is not fetched: it stands under a site of ours.
+//! - An address with a user name in it is refused: nobody's password is to be sent to us, nor by us.
+//! - The target is not fetched: that it stands under a site of ours is enough.
 
 use std::time::Duration;
 
