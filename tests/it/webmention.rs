@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use listend::feeds::webmention::read;
-use listend::model::{Webmention, WebmentionKind};
+use listend::model::{Timestamp, Webmention, WebmentionKind};
 use listend::store::Store;
 use url::Url;
 use url::form_urlencoded::Serializer;
@@ -71,7 +71,10 @@ fn wait_for(daemon: &Daemon, outcome: &str, most: usize) {
 
 /// Pages that can be changed while they are served.
 #[derive(Clone, Default)]
-struct Pages(Arc<Mutex<HashMap<String, (u16, String, String)>>>);
+struct Pages(Arc<Mutex<HashMap<String, Page>>>);
+
+/// What is answered: status, headers, body.
+type Page = (u16, String, String);
 
 impl Pages {
     fn put(&self, path: &str, status: u16, kind: &str, body: &str) {
@@ -138,7 +141,7 @@ fn a_reply_is_verified_read_and_kept() {
     assert_eq!((kept.source.as_str(), kept.target.as_str(), kept.kind), (&*source, MINE, WebmentionKind::Reply));
     assert_eq!((kept.author.name.as_str(), kept.author.uri), ("Ann", Some(origin.url("/ann"))));
     assert_eq!((kept.title.as_str(), kept.excerpt.as_str()), ("A reply", "Well <b>said</b>."));
-    assert_eq!(kept.published.map(|at| at.to_rfc3339()), Some("2026-11-01T10:00:00Z".to_owned()));
+    assert_eq!(kept.published.map(Timestamp::to_rfc3339), Some("2026-11-01T10:00:00Z".to_owned()));
     assert_eq!((kept.key.feed, kept.key.seq), (Webmention::FEED, 0));
     assert!(kept.verified >= kept.key.listed_at);
 }
