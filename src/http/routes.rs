@@ -339,7 +339,7 @@ fn render(app: &App, key: Key) -> Result<Rendered, StoreError> {
             Format::Json => json::render(&page, &site),
             Format::Html | Format::Opml if is_front => {
                 let (circles, hearing) = (overview::circles(&bound), overview::hearing(&app.live, &view));
-                html::front(&Front { river: &page, circles: &circles, hearing }, &site)
+                html::front(&Front { river: &page, circles: &circles, hearing, today: None }, &site)
             }
             Format::Html | Format::Opml => html::river(&page, &site),
         }
@@ -370,6 +370,7 @@ pub(super) fn site(app: &App, bound: &Bound) -> Site {
         hub: config.server.hub.as_ref().map(ToString::to_string),
         // Nothing records contact yet, so nothing links to where it would be recorded.
         contact_links: false,
+        is_keeper: false,
         lists: bound.roster.lists.iter().map(|list| (list.title.clone(), list.path.clone())).collect(),
     }
 }
