@@ -1,8 +1,8 @@
 //! Whom several voices link to, and nobody listens to yet: sites that stand in no list.
 //!
 //! A site is a host; on a host that many people share it is a person's part of it. Shared is a host that is known to be
-//! ([`NAMED`]), one where the sites of two or more voices lie side by side, and one where most links lead to `/~name` or
-//! `/@name`. Left out are hosts that are nobody's to listen to ([`NOBODYS`]), and hosts from which a feed in your lists
+//! ([`NAMED`]), one where the sites of two or more voices lie side by side, and one where at least half of the links lead to `/~name`
+//! or `/@name`. Left out are hosts that are nobody's to listen to ([`NOBODYS`]), and hosts from which a feed in your lists
 //! comes. Counted are voices, so that one loud voice counts once.
 
 use std::cmp::Reverse;
@@ -173,49 +173,80 @@ pub(super) fn gather(
     ground.refresh(desk);
     let Window { heard, outward, .. } = window;
     outward.sort_unstable_by_key(|link| u64::from(link.host) << 32 | u64::from(link.entry));
-    let mut crowds: Vec<(Crowd<'_>, Option<Names>)> = Vec::new();
-    let mut parts: Vec<(Vec<Outward>, Names)> = Vec::new();
+    let mut search = Search { desk, heard, ground, texts, known: HashSet::new() };
+    let mut hosts: Vec<Crowd<'_>> = Vec::new();
+    let mut shared: Vec<(Vec<Outward>, Names)> = Vec::new();
     for links in outward.chunk_by(|a, b| a.host == b.host) {
         let host = links[0].host;
         if voices(heard, links) < LEAST_VOICES {
             continue;
         }
-        let names = NAMED_HOSTS.get(&host).copied();
-        let names = names.or_else(|| ground.neighbours.contains(&host).then_some(Names::First));
-        match (names, ground.told.get(&host)) {
-            (Some(names), _) | (None, Some(&Told::Shared(names))) => parts.push((sorted(links, names), names)),
-            _ if ground.listed.contains(&host) => {}
-            _ => crowds.push((Crowd::of(heard, host, links), None)),
+        match search.ground.names(host) {
+            Some(names) => shared.push((sorted(links, names), names)),
+            None if search.ground.listed.contains(&host) => {}
+            None => hosts.push(Crowd::of(heard, host, links)),
         }
     }
-    for (links, names) in &parts {
-        let found = parts_of(heard, links, *names);
-        crowds.extend(found.into_iter().map(|crowd| (crowd, Some(*names))));
+    let mut sites = search.sites(hosts, None, |crowd, names| shared.push((sorted(crowd.links, names), names)))?;
+    for (links, names) in &shared {
+        search.known.insert(links[0].host);
+        sites.extend(search.sites(parts_of(heard, links, *names), Some(*names), |_, _| {})?);
     }
-    crowds.sort_unstable_by_key(|(crowd, _)| (Reverse(crowd.voices), Reverse(crowd.last), crowd.hash));
-    let is_late = desk.scene.now.minus(LATELY);
-    let (mut sites, mut read) = (Vec::new(), 0);
-    let mut known = HashSet::new();
-    for (crowd, names) in crowds {
-        known.insert(crowd.hash);
-        if sites.len() >= MAX_BRIDGES && crowd.third < is_late {
-            continue;
-        }
-        if !ground.told.contains_key(&crowd.hash) {
-            if read >= texts {
+    let known = search.known;
+    ground.told.retain(|hash, _| known.contains(hash));
+    sites.sort_unstable_by(|a, b| (b.voices, b.last, a.hash).cmp(&(a.voices, a.last, b.hash)));
+    let mut place = 0;
+    sites.retain(|site| {
+        place += 1;
+        place <= MAX_BRIDGES || site.third >= desk.scene.now.minus(LATELY)
+    });
+    Ok(sites)
+}
+
+/// The search for what is a site.
+struct Search<'a> {
+    desk: &'a Desk<'a>,
+    heard: &'a [Heard],
+    ground: &'a mut Ground,
+    /// How many texts may still be read.
+    texts: usize,
+    /// All hashes of which anything must stay known.
+    known: HashSet<u32>,
+}
+
+impl Search<'_> {
+    /// The sites among some crowds: those with most voices, and those that are news. Calls `share` with what turns out to
+    /// be a host that people share.
+    fn sites<'c>(
+        &mut self,
+        mut crowds: Vec<Crowd<'c>>,
+        names: Option<Names>,
+        mut share: impl FnMut(&Crowd<'c>, Names),
+    ) -> Result<Vec<Site>, StoreError> {
+        crowds.sort_unstable_by_key(|crowd| (Reverse(crowd.voices), Reverse(crowd.last), crowd.hash));
+        let lately = self.desk.scene.now.minus(LATELY);
+        let mut sites = Vec::new();
+        for crowd in crowds {
+            self.known.insert(crowd.hash);
+            if sites.len() >= MAX_BRIDGES && crowd.third < lately {
                 continue;
             }
-            read += TEXTS_OF_A_SITE;
-            let told = tell(desk, heard, &crowd, names)?;
-            ground.told.insert(crowd.hash, told);
+            if !self.ground.told.contains_key(&crowd.hash) {
+                if self.texts < TEXTS_OF_A_SITE {
+                    continue;
+                }
+                self.texts -= TEXTS_OF_A_SITE;
+                let told = tell(self.desk, self.heard, &crowd, names)?;
+                self.ground.told.insert(crowd.hash, told);
+            }
+            match self.ground.told.get(&crowd.hash) {
+                Some(Told::Site(name)) => sites.push(crowd.site(self.heard, name.clone())),
+                Some(Told::Shared(names)) => share(&crowd, *names),
+                Some(Told::Nothing) | None => {}
+            }
         }
-        if let Some(Told::Site(name)) = ground.told.get(&crowd.hash) {
-            sites.push(crowd.site(heard, name.clone()));
-        }
+        Ok(sites)
     }
-    let hosts: HashSet<u32> = outward.iter().map(|link| link.host).collect();
-    ground.told.retain(|hash, told| known.contains(hash) || matches!(told, Told::Shared(_)) && hosts.contains(hash));
-    Ok(sites)
 }
 
 /// Links to one site: entries ascend, so that those of a voice stand together.
@@ -314,7 +345,7 @@ fn tell(desk: &Desk<'_>, heard: &[Heard], crowd: &Crowd<'_>, names: Option<Names
     let first = segments.next().unwrap_or_default();
     Ok(match names {
         _ if is_nobodys && !NAMED_HOSTS.contains_key(&prefix_hash(host).unwrap_or_default()) => Told::Nothing,
-        None if marked > plain => Told::Shared(Names::Marked),
+        None if marked > 0 && marked >= plain => Told::Shared(Names::Marked),
         None => Told::Site(name),
         Some(Names::Marked) if is_marked(first) => Told::Site(name),
         Some(Names::First) if !first.is_empty() && !NO_NAMES.contains(&first) => Told::Site(name),
@@ -328,6 +359,16 @@ fn is_marked(segment: &str) -> bool {
 }
 
 impl Ground {
+    /// Where people stand on a host that they are known to share.
+    fn names(&self, host: u32) -> Option<Names> {
+        let told = || match self.told.get(&host) {
+            Some(Told::Shared(names)) => Some(*names),
+            _ => None,
+        };
+        let neighbours = || self.neighbours.contains(&host).then_some(Names::First);
+        NAMED_HOSTS.get(&host).copied().or_else(neighbours).or_else(told)
+    }
+
     /// Begins anew where sites have changed.
     fn refresh(&mut self, desk: &Desk<'_>) {
         if self.sites.as_ref().is_some_and(|sites| Arc::ptr_eq(sites, &desk.sites)) {
