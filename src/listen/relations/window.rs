@@ -32,7 +32,7 @@ pub(super) struct Window {
     pub(super) talk: Vec<Spoken>,
     /// The pages that entries of the same time are themselves, in no order.
     pub(super) own: Vec<Own>,
-    /// Links to what is nobody's site, by voices that are listened to; in no order.
+    /// Links to what is nobody's site, by voices that are listened to; in the order of entries.
     pub(super) outward: Vec<Outward>,
 }
 
@@ -88,6 +88,8 @@ pub(super) struct Outward {
     pub(super) second: u32,
     /// Where the entry stands in [`Window::heard`].
     pub(super) entry: u32,
+    /// Whose it is.
+    pub(super) voice: u32,
 }
 
 /// Makes the pass.
@@ -138,7 +140,7 @@ pub(super) fn scan(desk: &Desk<'_>) -> Result<Window, StoreError> {
                     continue;
                 }
                 if owner.is_none() && !is_mine {
-                    window.outward.extend(Outward::of(link, entry));
+                    window.outward.extend(Outward::of(link, entry, heard.voice));
                     leads_on = true;
                 }
                 if key.listed_at >= talk_since && !(owner.is_none() && bridges::is_home(link)) {
@@ -160,11 +162,11 @@ pub(super) fn scan(desk: &Desk<'_>) -> Result<Window, StoreError> {
 }
 
 impl Outward {
-    fn of(link: &Link, entry: u32) -> Option<Self> {
+    fn of(link: &Link, entry: u32, voice: u32) -> Option<Self> {
         let prefixes = link.prefixes();
         let host = *prefixes.first()?;
         let first = prefixes.get(1).copied().unwrap_or(host);
-        Some(Self { host, first, second: prefixes.get(2).copied().unwrap_or(first), entry })
+        Some(Self { host, first, second: prefixes.get(2).copied().unwrap_or(first), entry, voice })
     }
 }
 
