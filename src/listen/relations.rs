@@ -308,10 +308,7 @@ impl Relations {
             }
             Relation::Neglected => self.waiting(&desk)?.1.into_iter().map(|waiting| waiting.voice).collect(),
             Relation::Quiet => self.quiet(&desk)?.into_iter().map(|quiet| quiet.voice).collect(),
-            Relation::Conversations => {
-                let gathered = self.gathered.get(&desk)?;
-                gathered.talks.iter().flat_map(|talk| talk.turns.iter().map(|turn| turn.voice)).collect()
-            }
+            Relation::Conversations => conversations::voices(&self.gathered.get(&desk)?.talks),
             Relation::Newcomers => {
                 let changes = newcomers::gather(&desk, scene.now.minus(newcomers::SPAN))?;
                 changes.into_iter().filter_map(|change| change.voice).collect()

@@ -1,8 +1,8 @@
 //! Whom several voices link to, and nobody listens to yet: sites that stand in no list.
 //!
 //! A site is a host; on a host that many people share it is a person's part of it. Shared is a host that is known to be
-//! ([`NAMED`]), one where the sites of two or more voices lie side by side, and one where most links lead to `/~name` or
-//! `/@name`. Left out are hosts that are nobody's to listen to ([`NOBODYS`]), and hosts from which a feed in your lists
+//! ([`NAMED`]), one where the sites of two or more voices lie side by side, and one where at least half of the links lead to `/~name`
+//! or `/@name`. Left out are hosts that are nobody's to listen to ([`NOBODYS`]), and hosts from which a feed in your lists
 //! comes. Counted are voices, so that one loud voice counts once.
 
 use std::cmp::Reverse;
@@ -26,6 +26,8 @@ use super::window::{Heard, Outward, Text, Window, prefix_of};
 const LEAST_VOICES: usize = 3;
 /// Most bridges that are shown.
 pub(super) const MAX_BRIDGES: usize = 100;
+/// Most sites that are kept: beside those that are shown, those that are news.
+const MAX_SITES: usize = 2000;
 /// Most voices that are named at one bridge: the last to link there.
 const MAX_NAMED: usize = 20;
 /// So many texts tell what a site is.
@@ -172,50 +174,89 @@ pub(super) fn gather(
 ) -> Result<Vec<Site>, StoreError> {
     ground.refresh(desk);
     let Window { heard, outward, .. } = window;
-    outward.sort_unstable_by_key(|link| u64::from(link.host) << 32 | u64::from(link.entry));
-    let mut crowds: Vec<(Crowd<'_>, Option<Names>)> = Vec::new();
-    let mut parts: Vec<(Vec<Outward>, Names)> = Vec::new();
+    sort_by_host(outward);
+    let mut search = Search { desk, heard, ground, texts, known: HashSet::new() };
+    let mut hosts: Vec<Crowd<'_>> = Vec::new();
+    let lately = desk.scene.now.minus(LATELY);
+    let mut shared: Vec<(Vec<Outward>, Names)> = Vec::new();
     for links in outward.chunk_by(|a, b| a.host == b.host) {
         let host = links[0].host;
-        if voices(heard, links) < LEAST_VOICES {
+        if by_voice(links).nth(LEAST_VOICES - 1).is_none() {
             continue;
         }
-        let names = NAMED_HOSTS.get(&host).copied();
-        let names = names.or_else(|| ground.neighbours.contains(&host).then_some(Names::First));
-        match (names, ground.told.get(&host)) {
-            (Some(names), _) | (None, Some(&Told::Shared(names))) => parts.push((sorted(links, names), names)),
-            _ if ground.listed.contains(&host) => {}
-            _ => crowds.push((Crowd::of(heard, host, links), None)),
+        match search.ground.names(host) {
+            Some(names) => shared.push((sorted(links, names), names)),
+            None if search.ground.listed.contains(&host) => {}
+            None => hosts.push(Crowd::of(heard, host, links, lately)),
         }
     }
-    for (links, names) in &parts {
-        let found = parts_of(heard, links, *names);
-        crowds.extend(found.into_iter().map(|crowd| (crowd, Some(*names))));
+    let mut sites = search.sites(hosts, None, |crowd, names| shared.push((sorted(crowd.links, names), names)))?;
+    for (links, names) in &shared {
+        search.known.insert(links[0].host);
+        sites.extend(search.sites(parts_of(heard, links, *names, lately), Some(*names), |_, _| {})?);
     }
-    crowds.sort_unstable_by_key(|(crowd, _)| (Reverse(crowd.voices), Reverse(crowd.last), crowd.hash));
-    let is_late = desk.scene.now.minus(LATELY);
-    let (mut sites, mut read) = (Vec::new(), 0);
-    let mut known = HashSet::new();
-    for (crowd, names) in crowds {
-        known.insert(crowd.hash);
-        if sites.len() >= MAX_BRIDGES && crowd.third < is_late {
-            continue;
-        }
-        if !ground.told.contains_key(&crowd.hash) {
-            if read >= texts {
+    let known = search.known;
+    ground.told.retain(|hash, _| known.contains(hash));
+    sites.sort_unstable_by(|a, b| (b.voices, b.last, a.hash).cmp(&(a.voices, a.last, b.hash)));
+    let mut place = 0;
+    sites.retain(|site| {
+        place += 1;
+        place <= MAX_BRIDGES || site.third >= lately
+    });
+    Ok(sites)
+}
+
+/// The search for what is a site.
+struct Search<'a> {
+    desk: &'a Desk<'a>,
+    heard: &'a [Heard],
+    ground: &'a mut Ground,
+    /// How many texts may still be read.
+    texts: usize,
+    /// All hashes of which anything must stay known.
+    known: HashSet<u32>,
+}
+
+impl Search<'_> {
+    /// The sites among some crowds: those with most voices, and those that are news. Calls `share` with what turns out to
+    /// be a host that people share.
+    fn sites<'c>(
+        &mut self,
+        mut crowds: Vec<Crowd<'c>>,
+        names: Option<Names>,
+        mut share: impl FnMut(&Crowd<'c>, Names),
+    ) -> Result<Vec<Site>, StoreError> {
+        crowds.sort_unstable_by_key(|crowd| (Reverse(crowd.voices), crowd.hash));
+        let mut sites = Vec::new();
+        for crowd in crowds {
+            if sites.len() >= MAX_BRIDGES && !crowd.is_news || sites.len() >= MAX_SITES {
                 continue;
             }
-            read += TEXTS_OF_A_SITE;
-            let told = tell(desk, heard, &crowd, names)?;
-            ground.told.insert(crowd.hash, told);
+            self.known.insert(crowd.hash);
+            if !self.ground.told.contains_key(&crowd.hash) {
+                if self.texts < TEXTS_OF_A_SITE {
+                    continue;
+                }
+                self.texts -= TEXTS_OF_A_SITE;
+                let told = tell(self.desk, self.heard, &crowd, names)?;
+                self.ground.told.insert(crowd.hash, told);
+            }
+            match self.ground.told.get(&crowd.hash) {
+                Some(Told::Site(name)) => sites.push(crowd.site(self.heard, name.clone())),
+                Some(Told::Shared(names)) => share(&crowd, *names),
+                Some(Told::Nothing) | None => {}
+            }
         }
-        if let Some(Told::Site(name)) = ground.told.get(&crowd.hash) {
-            sites.push(crowd.site(heard, name.clone()));
-        }
+        Ok(sites)
     }
-    let hosts: HashSet<u32> = outward.iter().map(|link| link.host).collect();
-    ground.told.retain(|hash, told| known.contains(hash) || matches!(told, Told::Shared(_)) && hosts.contains(hash));
-    Ok(sites)
+}
+
+/// Puts links in the order of hosts; those to one host stay as they are. Sorting bare numbers takes a third of the time.
+fn sort_by_host(outward: &mut Vec<Outward>) {
+    let places = outward.iter().zip(0u64..).map(|(link, place)| u64::from(link.host) << 32 | place);
+    let mut places: Vec<u64> = places.collect();
+    places.sort_unstable();
+    *outward = places.into_iter().map(|place| outward[place as u32 as usize]).collect();
 }
 
 /// Links to one site: entries ascend, so that those of a voice stand together.
@@ -223,30 +264,22 @@ struct Crowd<'a> {
     hash: u32,
     links: &'a [Outward],
     voices: usize,
-    third: Timestamp,
-    last: Timestamp,
+    /// Whether the third voice has come lately.
+    is_news: bool,
 }
 
 impl<'a> Crowd<'a> {
-    fn of(heard: &[Heard], hash: u32, links: &'a [Outward]) -> Self {
-        let mut firsts = Vec::new();
-        let mut last = Timestamp::MIN;
-        for of_voice in by_voice(heard, links) {
-            let times = of_voice.iter().map(|link| heard[link.entry as usize].key.listed_at);
-            let (first, newest) = times.fold((Timestamp::MAX, Timestamp::MIN), |(a, b), at| (a.min(at), b.max(at)));
-            firsts.push(first);
-            last = last.max(newest);
-        }
-        firsts.sort_unstable();
-        let third = firsts.get(LEAST_VOICES - 1).copied().unwrap_or(Timestamp::MAX);
-        Self { hash, links, voices: firsts.len(), third, last }
+    fn of(heard: &[Heard], hash: u32, links: &'a [Outward], lately: Timestamp) -> Self {
+        let is_old = |links: &&[Outward]| links.iter().any(|link| listed_at(heard, link) < lately);
+        let is_news = by_voice(links).filter(is_old).nth(LEAST_VOICES - 1).is_none();
+        Self { hash, links, voices: by_voice(links).count(), is_news }
     }
 
     /// Each voice with the last entry that links here, the newest first.
     fn by(&self, heard: &[Heard]) -> Vec<(VoiceIndex, EntryKey)> {
-        let newest = by_voice(heard, self.links).filter_map(|links| {
-            let newest = links.iter().map(|link| heard[link.entry as usize]).max_by_key(|heard| heard.key)?;
-            Some((newest.voice as usize, newest.key))
+        let newest = by_voice(self.links).filter_map(|links| {
+            let newest = links.iter().map(|link| heard[link.entry as usize].key).max()?;
+            Some((links[0].voice as usize, newest))
         });
         let mut newest: Vec<(VoiceIndex, EntryKey)> = newest.collect();
         newest.sort_unstable_by_key(|(_, key)| Reverse(*key));
@@ -254,18 +287,23 @@ impl<'a> Crowd<'a> {
     }
 
     fn site(&self, heard: &[Heard], name: String) -> Site {
+        let firsts = by_voice(self.links).filter_map(|links| links.iter().map(|link| listed_at(heard, link)).min());
+        let mut firsts: Vec<Timestamp> = firsts.collect();
+        firsts.sort_unstable();
+        let third = firsts.get(LEAST_VOICES - 1).copied().unwrap_or(Timestamp::MAX);
         let mut by = self.by(heard);
+        let last = by.first().map(|(_, key)| key.listed_at).unwrap_or_default();
         by.truncate(MAX_NAMED);
-        Site { hash: self.hash, name, by, voices: self.voices, third: self.third, last: self.last }
+        Site { hash: self.hash, name, by, voices: self.voices, third, last }
     }
 }
 
-fn by_voice<'a>(heard: &'a [Heard], links: &'a [Outward]) -> impl Iterator<Item = &'a [Outward]> {
-    links.chunk_by(|a, b| heard[a.entry as usize].voice == heard[b.entry as usize].voice)
+fn listed_at(heard: &[Heard], link: &Outward) -> Timestamp {
+    heard[link.entry as usize].key.listed_at
 }
 
-fn voices(heard: &[Heard], links: &[Outward]) -> usize {
-    by_voice(heard, links).count()
+fn by_voice(links: &[Outward]) -> impl Iterator<Item = &[Outward]> {
+    links.chunk_by(|a, b| a.voice == b.voice)
 }
 
 /// The hash of the part of a shared host that a link leads to.
@@ -283,10 +321,11 @@ fn sorted(links: &[Outward], names: Names) -> Vec<Outward> {
     links
 }
 
-fn parts_of<'a>(heard: &[Heard], links: &'a [Outward], names: Names) -> Vec<Crowd<'a>> {
+fn parts_of<'a>(heard: &[Heard], links: &'a [Outward], names: Names, lately: Timestamp) -> Vec<Crowd<'a>> {
     let crowds = links.chunk_by(move |a, b| part(a, names) == part(b, names)).filter_map(|links| {
         let hash = part(links.first()?, names);
-        (hash != links[0].host && voices(heard, links) >= LEAST_VOICES).then(|| Crowd::of(heard, hash, links))
+        let is_part = hash != links[0].host && by_voice(links).nth(LEAST_VOICES - 1).is_some();
+        is_part.then(|| Crowd::of(heard, hash, links, lately))
     });
     crowds.collect()
 }
@@ -314,7 +353,7 @@ fn tell(desk: &Desk<'_>, heard: &[Heard], crowd: &Crowd<'_>, names: Option<Names
     let first = segments.next().unwrap_or_default();
     Ok(match names {
         _ if is_nobodys && !NAMED_HOSTS.contains_key(&prefix_hash(host).unwrap_or_default()) => Told::Nothing,
-        None if marked > plain => Told::Shared(Names::Marked),
+        None if marked > 0 && marked >= plain => Told::Shared(Names::Marked),
         None => Told::Site(name),
         Some(Names::Marked) if is_marked(first) => Told::Site(name),
         Some(Names::First) if !first.is_empty() && !NO_NAMES.contains(&first) => Told::Site(name),
@@ -328,6 +367,16 @@ fn is_marked(segment: &str) -> bool {
 }
 
 impl Ground {
+    /// Where people stand on a host that they are known to share.
+    fn names(&self, host: u32) -> Option<Names> {
+        let told = || match self.told.get(&host) {
+            Some(Told::Shared(names)) => Some(*names),
+            _ => None,
+        };
+        let neighbours = || self.neighbours.contains(&host).then_some(Names::First);
+        NAMED_HOSTS.get(&host).copied().or_else(neighbours).or_else(told)
+    }
+
     /// Begins anew where sites have changed.
     fn refresh(&mut self, desk: &Desk<'_>) {
         if self.sites.as_ref().is_some_and(|sites| Arc::ptr_eq(sites, &desk.sites)) {

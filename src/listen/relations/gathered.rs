@@ -21,7 +21,7 @@ const MAX_AGE: Duration = Duration::from_mins(2);
 /// How old it may be when nothing has changed: time alone lets things go.
 const MAX_IDLE_AGE: Duration = Duration::from_hours(1);
 /// So many texts are read in one gathering to learn what is a site.
-const MAX_TEXTS: usize = 1000;
+const MAX_TEXTS: usize = 500;
 
 /// What was gathered.
 #[derive(Debug)]

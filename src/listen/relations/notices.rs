@@ -94,7 +94,7 @@ pub(super) fn notices(
         what: What::Bridge(site),
     }));
     let mut news = untold(desk, all)?;
-    news.sort_by_key(|one| (one.since, one.kind, one.marks.first().copied()));
+    news.sort_by_key(|one| (one.since, std::cmp::Reverse(one.kind), one.marks.first().copied()));
     let mut notices: Vec<Notice> = Vec::new();
     for one in news {
         if notices.len() == MAX_NOTICES {
@@ -228,6 +228,3 @@ fn mark_of(key: EntryKey) -> Hash64 {
 fn mark_of_text(text: &str) -> Hash64 {
     first_bits(Sha256::new_with_prefix(text))
 }
-
-#[cfg(test)]
-mod tests;

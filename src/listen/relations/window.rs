@@ -3,12 +3,14 @@
 //! Owns the pass, and what it leaves out: furniture of a feed, and links of a voice to its own site. Holds nothing but
 //! numbers and hashes; whoever shows something of it looks into the texts ([`Text`]) before.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::time::Duration;
 
+use crate::feeds::links::{Linked, links};
+use crate::listen::said;
 use crate::listen::sites::Owner;
 use crate::lists::roster::VoiceIndex;
-use crate::model::{Entry, EntryKey, FeedId, Link, Timestamp, comparable_link};
+use crate::model::{Entry, EntryKey, FeedId, Link, Timestamp};
 use crate::store::StoreError;
 
 use super::bridges;
@@ -30,7 +32,7 @@ pub(super) struct Window {
     pub(super) talk: Vec<Spoken>,
     /// The pages that entries of the same time are themselves, in no order.
     pub(super) own: Vec<Own>,
-    /// Links to what is nobody's site, by voices that are listened to; in no order.
+    /// Links to what is nobody's site, by voices that are listened to; in the order of entries.
     pub(super) outward: Vec<Outward>,
 }
 
@@ -86,6 +88,8 @@ pub(super) struct Outward {
     pub(super) second: u32,
     /// Where the entry stands in [`Window::heard`].
     pub(super) entry: u32,
+    /// Whose it is.
+    pub(super) voice: u32,
 }
 
 /// Makes the pass.
@@ -93,27 +97,27 @@ pub(super) fn scan(desk: &Desk<'_>) -> Result<Window, StoreError> {
     let now = desk.scene.now;
     let (since, talk_since) = (now.minus(BRIDGES_SPAN), now.minus(TALK_SPAN + TALK_GAP));
     let mut window = Window::default();
-    let (mut rows, mut links): (Vec<(EntryKey, usize)>, Vec<Link>) = (Vec::new(), Vec::new());
+    let (mut rows, mut pages): (Vec<(EntryKey, usize)>, Vec<Link>) = (Vec::new(), Vec::new());
     for Speaker { voice, feed, is_mine } in speakers(desk, since) {
         rows.clear();
-        links.clear();
-        desk.snapshot().links(feed, Timestamp::MIN, now, |key, linked| {
+        pages.clear();
+        desk.snapshot().links(feed, Timestamp::MIN, now, |key, links| {
             // What is furniture is told by the newest entries, however old they are.
-            if key.listed_at < since && rows.len() >= FURNITURE_ENTRIES {
+            if key.listed_at < since && rows.len() >= said::RECENT {
                 return false;
             }
-            links.extend_from_slice(linked);
-            rows.push((key, links.len()));
+            pages.extend_from_slice(links);
+            rows.push((key, pages.len()));
             true
         })?;
-        let furniture = furniture(rows.iter().scan(0, |from, &(_, to)| {
-            let linked = &links[*from..to];
+        let furniture = said::furniture(rows.iter().take(said::RECENT).scan(0, |from, &(_, to)| {
+            let linked = &pages[*from..to];
             *from = to;
             Some(linked)
         }));
         let mut from = 0;
         for &(key, to) in &rows {
-            let linked = &links[from..to];
+            let linked = &pages[from..to];
             from = to;
             if key.listed_at < since {
                 break;
@@ -136,7 +140,7 @@ pub(super) fn scan(desk: &Desk<'_>) -> Result<Window, StoreError> {
                     continue;
                 }
                 if owner.is_none() && !is_mine {
-                    window.outward.extend(Outward::of(link, entry));
+                    window.outward.extend(Outward::of(link, entry, heard.voice));
                     leads_on = true;
                 }
                 if key.listed_at >= talk_since && !(owner.is_none() && bridges::is_home(link)) {
@@ -158,11 +162,11 @@ pub(super) fn scan(desk: &Desk<'_>) -> Result<Window, StoreError> {
 }
 
 impl Outward {
-    fn of(link: &Link, entry: u32) -> Option<Self> {
+    fn of(link: &Link, entry: u32, voice: u32) -> Option<Self> {
         let prefixes = link.prefixes();
         let host = *prefixes.first()?;
         let first = prefixes.get(1).copied().unwrap_or(host);
-        Some(Self { host, first, second: prefixes.get(2).copied().unwrap_or(first), entry })
+        Some(Self { host, first, second: prefixes.get(2).copied().unwrap_or(first), entry, voice })
     }
 }
 
@@ -190,59 +194,43 @@ fn speakers(desk: &Desk<'_>, since: Timestamp) -> Vec<Speaker> {
     speakers
 }
 
-/// An entry with what its text links to.
+/// An entry with what it links to.
 pub(super) struct Text {
     pub(super) entry: Entry,
     links: Vec<Address>,
 }
 
-/// An address that a text links to.
+/// An address that an entry links to.
 pub(super) struct Address {
+    link: Link,
     /// In comparable form.
     pub(super) comparable: String,
-    /// As it is written.
+    /// As it stands there.
     pub(super) written: String,
 }
 
 impl Text {
     /// Reads an entry; `None` where it is not stored any more.
     pub(super) fn read(desk: &Desk<'_>, key: EntryKey) -> Result<Option<Self>, StoreError> {
-        Ok(desk.snapshot().entry(key)?.map(|entry| Self { links: links_of(&entry), entry }))
+        Ok(desk.snapshot().entry(key)?.map(|entry| {
+            let address = |Linked { link, comparable, address }| Address { link, comparable, written: address.into() };
+            Self { links: links(&entry).into_iter().map(address).collect(), entry }
+        }))
     }
 
     /// The address behind the hash of a page.
     pub(super) fn page(&self, page: u64) -> Option<&Address> {
-        self.links.iter().find(|link| Link::of(&link.comparable).page == page)
+        self.links.iter().find(|address| address.link.page == page)
     }
 
     /// The addresses below the site of a hash, each with the site in comparable form.
     pub(super) fn below(&self, site: u32) -> impl Iterator<Item = (&str, &Address)> {
-        self.links.iter().filter_map(move |link| {
-            let depth = Link::of(&link.comparable).prefixes().iter().position(|hash| *hash == site)?;
-            Some((prefix_of(&link.comparable, depth), link))
+        self.links.iter().filter_map(move |address| {
+            let depth = address.link.prefixes().iter().position(|hash| *hash == site)?;
+            Some((prefix_of(&address.comparable, depth), address))
         })
     }
 }
-
-fn links_of(entry: &Entry) -> Vec<Address> {
-    let texts = [&entry.summary, &entry.content].into_iter().flatten();
-    let written = texts.flat_map(|html| html.as_str().split("href=\"").skip(1));
-    let written = written.filter_map(|rest| rest.split('"').next()).map(|address| address.replace("&amp;", "&"));
-    let written = entry.link.clone().into_iter().chain(written);
-    written.filter_map(|written| Some(Address { comparable: comparable_link(&written)?, written })).collect()
-}
-
-/// The pages that a feed links to in most of what it says.
-fn furniture<'a>(entries: impl Iterator<Item = &'a [Link]>) -> HashSet<u64> {
-    let (mut count, mut pages) = (0, HashMap::<u64, usize>::new());
-    for links in entries.take(FURNITURE_ENTRIES) {
-        count += 1;
-        links.iter().for_each(|link| *pages.entry(link.page).or_default() += 1);
-    }
-    pages.into_iter().filter(|(_, n)| *n >= 4 && n * 3 > count).map(|(page, _)| page).collect()
-}
-
-const FURNITURE_ENTRIES: usize = 30;
 
 /// The host of an address in comparable form, and so many segments of its path.
 pub(super) fn prefix_of(comparable: &str, segments: usize) -> &str {
