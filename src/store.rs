@@ -224,6 +224,11 @@ impl Store {
         self.engine.write(|transaction| notices::add(transaction, notices))
     }
 
+    /// Which of some marks were told, in their order.
+    pub fn are_told(&self, marks: &[(NoticeKind, Hash64)]) -> Result<Vec<bool>, StoreError> {
+        self.engine.read(|transaction| notices::are_told(&transaction, marks))
+    }
+
     /// Notices of some kinds: at most `max` of each behind `before`, all together newest first.
     pub fn notices(
         &self,

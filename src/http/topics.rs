@@ -16,7 +16,10 @@ use crate::publish::address;
 /// A feed that nobody has asked for in so long has no subscribers: hubs ask when they are told of a change.
 const LATELY: Duration = Duration::from_hours(7 * 24);
 /// Most feeds remembered; what was asked for longest ago is forgotten first.
-const MAX_TOPICS: usize = 500;
+const MAX_TOPICS: usize = 2000;
+/// Most feeds with parameters among them, counted by themselves: anybody may think of new ones, and they must not push
+/// others out.
+const MAX_SEARCHES: usize = 100;
 
 /// A feed of ours that hubs may have subscribers for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +39,11 @@ pub(super) fn is_topic(key: &Key) -> bool {
     matches!(key.format, Format::Atom | Format::Rss | Format::Json) && key.query.before.is_none()
 }
 
+/// Whether a feed has parameters: a standing search, mostly.
+fn is_search(key: &Key) -> bool {
+    key.query != Query::default()
+}
+
 impl Asked {
     /// Notes that a page was asked for.
     pub(super) fn note(&self, key: &Key, now: Timestamp) {
@@ -47,8 +55,10 @@ impl Asked {
             *at = now;
             return;
         }
-        if asked.len() >= MAX_TOPICS
-            && let Some(oldest) = asked.iter().min_by_key(|(_, at)| **at).map(|(key, _)| key.clone())
+        let most = if is_search(key) { MAX_SEARCHES } else { MAX_TOPICS };
+        let same = asked.iter().filter(|(other, _)| is_search(other) == is_search(key));
+        if same.clone().count() >= most
+            && let Some(oldest) = same.min_by_key(|(_, at)| **at).map(|(key, _)| key.clone())
         {
             asked.remove(&oldest);
         }
@@ -63,7 +73,8 @@ impl Asked {
 }
 
 impl App {
-    /// The feeds that hubs may have subscribers for: `/listen` and the lists as Atom, and whatever was asked for lately.
+    /// The feeds that hubs may have subscribers for: `/listen` and the lists as Atom, and whatever was asked for lately;
+    /// those with parameters last.
     pub fn topics(&self, now: Timestamp) -> Vec<Topic> {
         let bound = self.live.bound();
         let site = site(self, &bound);
@@ -78,8 +89,31 @@ impl App {
                 Some(Topic { url: address(&site, &view.head.path, key.format.ending(), &key.query), changed })
             })
             .collect();
-        topics.sort_by(|a, b| a.url.cmp(&b.url));
+        topics.sort_by(|a, b| (a.url.contains('?'), &a.url).cmp(&(b.url.contains('?'), &b.url)));
         topics.dedup();
         topics
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn searches_push_nobody_out_but_each_other() {
+        let (asked, now) = (Asked::default(), Timestamp::from_seconds(1_795_379_832));
+        let key = |word: Option<usize>| Key {
+            path: "/friends".to_owned(),
+            format: Format::Rss,
+            query: Query { words: word.map(|n| n.to_string()).into_iter().collect(), ..Query::default() },
+        };
+        asked.note(&key(None), now);
+        for n in 0..3 * MAX_SEARCHES {
+            asked.note(&key(Some(n)), now.plus(Duration::from_secs(n as u64)));
+        }
+        let lately = asked.lately(now.plus(Duration::from_hours(1)));
+        assert_eq!(lately.len(), MAX_SEARCHES + 1);
+        assert!(lately.contains(&key(None)) && lately.contains(&key(Some(3 * MAX_SEARCHES - 1))));
+        assert!(!lately.contains(&key(Some(0))));
     }
 }

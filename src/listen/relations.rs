@@ -5,31 +5,38 @@
 //! becomes of lists, sites and names shows at once. Knows neither clock nor formats.
 
 mod answerable;
+mod bridges;
+mod conversations;
+mod gathered;
 mod history;
 mod ledger;
 mod love;
 mod mentions;
 mod neglected;
+mod newcomers;
+mod notices;
 mod quiet;
 mod river;
 mod rolodex;
 mod thanks;
 mod today;
 mod who;
+mod window;
 
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::config::Mine;
 use crate::lists::opml::Outline;
 use crate::lists::roster::VoiceIndex;
-use crate::model::{EntryKey, Link, Notice, NoticeKind, Role, Timestamp};
+use crate::model::{EntryKey, Hash64, Link, Notice, NoticeKind, Role, Timestamp};
 use crate::store::{Snapshot, Store, StoreError};
 
 use super::live::{Bound, Live};
 use super::merge;
 use super::page::{Page, Query, ViewHead};
 use super::people::{Dossier, Order, Past, Person, Present, Rolodex, Saying, State, Today};
-use super::sites::Sites;
+use super::sites::{KeeperSites, Sites};
 use super::view::View;
 
 use ledger::Ledger;
@@ -160,10 +167,12 @@ pub struct Answerable {
 #[derive(Debug, Default)]
 pub struct Relations {
     sites: Mutex<Option<KeptSites>>,
+    keeper_sites: KeeperSites,
     voices: Mutex<Arc<Voices>>,
     ledger: Mutex<Option<KeptLedger>>,
     waits: Mutex<Waits>,
     pauses: Mutex<Pauses>,
+    gathered: gathered::Kept,
 }
 
 /// Sites, and what they were made from: the roster, the count of homes, the configuration.
@@ -183,6 +192,11 @@ struct KeptLedger {
 }
 
 impl Relations {
+    /// The sites without what the voices' feeds say of themselves: enough to tell what is yours.
+    pub fn keeper_sites(&self, live: &Live, bound: &Bound, mine: &Mine) -> Arc<Sites> {
+        self.keeper_sites.now(live, bound, mine)
+    }
+
     /// The sites as they are now; worked out anew only where roster, homes or configuration have changed.
     pub fn sites(&self, live: &Live, bound: &Bound, mine: &Mine) -> Arc<Sites> {
         // Whoever comes meanwhile waits, instead of making the same.
@@ -256,9 +270,22 @@ impl Relations {
                 let (page, voices) = some(&quiet, page, |quiet| quiet::shown_as(&desk, quiet))?;
                 (page, quiet.len(), State::Quiet(voices))
             }
-            Relation::Conversations => ((1, 1), 0, State::Conversations(Vec::new())),
-            Relation::Newcomers => ((1, 1), 0, State::Newcomers(Vec::new())),
-            Relation::Bridges => ((1, 1), 0, State::Bridges(Vec::new())),
+            Relation::Conversations => {
+                let gathered = self.gathered.get(&desk)?;
+                let (page, talks) = some(&gathered.talks, page, |talk| conversations::read(&desk, talk))?;
+                (page, gathered.talks.len(), State::Conversations(talks))
+            }
+            Relation::Newcomers => {
+                let (changes, told) = newcomers_of(&desk)?;
+                let (page, newcomers) = some(&changes, page, |change| Ok(Some(newcomers::read(&desk, change, &told))))?;
+                (page, changes.len(), State::Newcomers(newcomers))
+            }
+            Relation::Bridges => {
+                let gathered = self.gathered.get(&desk)?;
+                let bridges = gathered.bridges();
+                let (page, shown) = some(bridges, page, |site| bridges::read(&desk, site))?;
+                (page, bridges.len(), State::Bridges(shown))
+            }
         };
         Ok(Present { head: self.head(relation), state, page, count, today: scene.now })
     }
@@ -282,9 +309,23 @@ impl Relations {
             }
             Relation::Neglected => self.waiting(&desk)?.1.into_iter().map(|waiting| waiting.voice).collect(),
             Relation::Quiet => self.quiet(&desk)?.into_iter().map(|quiet| quiet.voice).collect(),
-            Relation::Conversations | Relation::Newcomers | Relation::Bridges => Vec::new(),
+            Relation::Conversations => {
+                let gathered = self.gathered.get(&desk)?;
+                let turns = gathered.talks.iter().flat_map(|talk| &talk.turns);
+                turns.map(|turn| turn.voice).filter(|voice| desk.voices.is_heard(*voice)).collect()
+            }
+            Relation::Newcomers => newcomers_of(&desk)?.0.iter().filter_map(|change| change.voice).collect(),
+            Relation::Bridges => {
+                let gathered = self.gathered.get(&desk)?;
+                let mut bridges = Vec::new();
+                for site in gathered.bridges() {
+                    bridges.extend(bridges::read(&desk, site)?);
+                }
+                return Ok(bridges::outlines(&bridges));
+            }
         };
-        Ok(desk.outlines(voices))
+        let mut seen = HashSet::new();
+        Ok(desk.outlines(voices.into_iter().filter(|voice| seen.insert(*voice))))
     }
 
     /// What stands on the front page.
@@ -297,8 +338,8 @@ impl Relations {
             answer,
             more,
             has_heard: desk.voices.heard().any(|voice| desk.newest(voice).is_some()),
-            newcomers: Vec::new(),
-            conversations: Vec::new(),
+            newcomers: today::newcomers(&desk)?,
+            conversations: today::conversations(&desk, &*self.gathered.get(&desk)?)?,
             love: has_mine.then(|| love::link_love(&ledger.posts, scene.now)),
             today: scene.now,
         })
@@ -325,10 +366,18 @@ impl Relations {
         answerable::find(&desk, &*self.ledger(&desk)?, key)
     }
 
-    /// What has come true and was not told yet.
-    pub fn notices(&self, scene: &Scene<'_>) -> Result<Vec<Notice>, StoreError> {
-        let _ = scene;
-        Ok(Vec::new())
+    /// What has come true and was not told yet, what did so first first. `address` makes the absolute address of a path
+    /// here.
+    pub fn notices(&self, scene: &Scene<'_>, address: &dyn Fn(&str) -> String) -> Result<Vec<Notice>, StoreError> {
+        let desk = self.desk(scene);
+        let (_, waiting) = self.waiting(&desk)?;
+        let waiting = waiting.into_iter().map(|waiting| (waiting.voice, waiting.first));
+        notices::notices(&desk, &*self.gathered.get(&desk)?, waiting, address)
+    }
+
+    /// Works out anew what costs requests most, where that is due; whether it is otherwise than before.
+    pub fn freshen(&self, scene: &Scene<'_>) -> Result<bool, StoreError> {
+        self.gathered.freshen(&self.desk(scene))
     }
 
     /// The view of a relation, without feeds where it is no merge of some.
@@ -336,7 +385,7 @@ impl Relations {
         let mut feeds = Vec::new();
         if relation == Relation::Mutual {
             let desk = self.desk(scene);
-            let mut seen = std::collections::HashSet::new();
+            let mut seen = HashSet::new();
             let of_voices = mutual(&desk).into_iter().flat_map(|voice| desk.voices.feeds(voice)).copied();
             feeds.extend(of_voices.filter(|feed| seen.insert(*feed)));
         }
@@ -400,6 +449,11 @@ fn with_fresh_snapshot<T>(
     let snapshot = desk.scene.store.snapshot()?;
     let scene = Scene { snapshot: &snapshot, ..*desk.scene };
     make(&Desk { scene: &scene, sites: Arc::clone(&desk.sites), voices: Arc::clone(&desk.voices) })
+}
+
+/// Who came and left lately, the latest first; and under which names they can be greeted.
+fn newcomers_of(desk: &Desk<'_>) -> Result<(Vec<newcomers::Change>, HashMap<Hash64, EntryKey>), StoreError> {
+    Ok((newcomers::gather(desk, desk.scene.now.minus(newcomers::SPAN))?, newcomers::told(desk)?))
 }
 
 /// The voices that follow you, and that you wished for.

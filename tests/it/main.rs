@@ -19,6 +19,7 @@ mod discovery;
 mod fetching;
 mod guard;
 mod health;
+mod heard;
 mod house;
 mod includes;
 mod list_edits;
