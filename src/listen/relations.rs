@@ -18,6 +18,8 @@ mod notices;
 mod quiet;
 mod river;
 mod rolodex;
+#[cfg(test)]
+mod tests;
 mod thanks;
 mod today;
 mod who;
