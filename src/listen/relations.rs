@@ -229,7 +229,7 @@ impl Relations {
         let desk = self.desk(scene);
         let river = |mentions, notices: &[NoticeKind], followers_only| {
             let springs = Springs { mentions, notices, followers_only };
-            river::page(&desk, self.head(relation), &springs, query, address)
+            river::page(&desk, head(relation), &springs, query, address)
         };
         match relation {
             Relation::Mutual => {
@@ -239,7 +239,7 @@ impl Relations {
             Relation::Thanks => river(true, &[NoticeKind::Newcomer], true),
             Relation::Neglected => river(false, &[NoticeKind::Neglected], false),
             Relation::Quiet => {
-                let view = quiet::view(&desk, self.head(relation));
+                let view = quiet::view(&desk, head(relation));
                 let mut entries = merge::page(scene.snapshot, scene.live, scene.bound, &view, query)?;
                 quiet::explain(&desk, &mut entries)?;
                 let notices = river(false, &[NoticeKind::FellSilent, NoticeKind::CameBack], false)?;
@@ -289,7 +289,7 @@ impl Relations {
                 (page, bridges.len(), State::Bridges(shown))
             }
         };
-        Ok(Present { head: self.head(relation), state, page, count, today: scene.now })
+        Ok(Present { head: head(relation), state, page, count, today: scene.now })
     }
 
     /// The outlines behind a relation: the subscriptions of the voices that it now holds; of bridges, the sites as
@@ -391,16 +391,7 @@ impl Relations {
             let of_voices = mutual(&desk).into_iter().flat_map(|voice| desk.voices.feeds(voice)).copied();
             feeds.extend(of_voices.filter(|feed| seen.insert(*feed)));
         }
-        View { head: self.head(relation), feeds }
-    }
-
-    fn head(&self, relation: Relation) -> ViewHead {
-        ViewHead {
-            path: relation.path().to_owned(),
-            title: relation.title().to_owned(),
-            about: relation.about().to_owned(),
-            above: Vec::new(),
-        }
+        View { head: head(relation), feeds }
     }
 
     /// What every answer needs at hand.
@@ -440,6 +431,16 @@ impl Relations {
     /// Everybody who posts seldom.
     fn quiet(&self, desk: &Desk<'_>) -> Result<Vec<Quiet>, StoreError> {
         lock(&self.pauses).all(desk)
+    }
+}
+
+/// What a relation's view is called.
+fn head(relation: Relation) -> ViewHead {
+    ViewHead {
+        path: relation.path().to_owned(),
+        title: relation.title().to_owned(),
+        about: relation.about().to_owned(),
+        above: Vec::new(),
     }
 }
 

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use super::*;
 use crate::listen::page::Listed;
 use crate::listen::people::Debt;
+use crate::model::Person as Author;
 use crate::model::{ContactKind, FeedId, ListEventKind, Webmention, WebmentionKind};
 
 use village::{Village, author, day, event, rhythm, silent};
@@ -75,8 +76,8 @@ fn village() -> Village {
     village.says("gus", "2026-09-02", "Daily bread", "<p>Rye.</p>");
     let both = "<p>Mira's <a href=\"http://me.example/elsewhere\">place</a></p>";
     let hal = "http://hal.example/places";
-    village.carries("planet", "2026-10-05", "Places", hal, both, Default::default());
-    village.carries("hal", "2026-10-06", "Places", hal, both, Default::default());
+    village.carries("planet", "2026-10-05", "Places", hal, both, Author::default());
+    village.carries("hal", "2026-10-06", "Places", hal, both, Author::default());
     village.carries(
         "comments",
         "2026-10-10",
@@ -151,12 +152,10 @@ fn state(village: &Village, relation: Relation) -> String {
     let present = village.ask(|relations, scene| relations.present(scene, relation, 1)).expect("it answers");
     match present.state {
         State::Thanks(owed) | State::Neglected(owed) => debts(&owed),
-        State::Quiet(quiet) => quiet
-            .iter()
-            .map(|quiet| {
-                format!("{}: {}, {} {}\n", quiet.person.name, quiet.mark, date(quiet.newest.at), quiet.newest.title)
-            })
-            .collect(),
+        State::Quiet(quiet) => quiet.iter().fold(String::new(), |text, quiet| {
+            let (name, mark, newest) = (&quiet.person.name, &quiet.mark, &quiet.newest);
+            format!("{text}{name}: {mark}, {} {}\n", date(newest.at), newest.title)
+        }),
         other => format!("{other:?}\n"),
     }
 }
@@ -181,7 +180,7 @@ fn a_village_and_its_relations() {
         }
         section(&format!("{}.opml", relation.path()), &outlines(&village, relation));
     }
-    let today = village.ask(|relations, scene| relations.today(scene)).expect("it answers");
+    let today = village.ask(Relations::today).expect("it answers");
     section("today", &debts(&today.answer));
     section("today, more", &format!("{:?}", today.more));
     let love = today.love.expect("there is a list of yours");
@@ -259,7 +258,7 @@ fn contact_settles_what_was_before_it() {
     assert_eq!(owed(&village), counts(&[("Zoe", 1), ("Hal", 1), ("Cat", 2)]));
     village.says("me", "2026-11-12", "Fairs", "<p>With <a href=\"http://cat.example/\">Cat</a>.</p>");
     assert_eq!(owed(&village), counts(&[("Zoe", 1), ("Hal", 1)]));
-    let answer = village.ask(|relations, scene| relations.today(scene)).expect("it answers").answer;
+    let answer = village.ask(Relations::today).expect("it answers").answer;
     let names: Vec<&str> = answer.iter().map(|debt| debt.person.name.as_str()).collect();
     assert_eq!(names, ["Zoe", "Hal", "Gus", "Eve", "Dan"]);
 }
@@ -271,7 +270,7 @@ fn own_pair(name: &str, date: &str) -> (String, String) {
 #[test]
 fn furniture_is_no_contact_and_no_link_love() {
     let village = village();
-    let love = || village.ask(|relations, scene| relations.today(scene)).expect("it answers").love.expect("yours");
+    let love = || village.ask(Relations::today).expect("it answers").love.expect("yours");
     assert_eq!((love().pointing, love().posts), (3, 4));
     for n in 1..=3 {
         village.says("me", &format!("2026-11-1{n}"), &format!("Note {n}"), BLOGROLL);
@@ -396,6 +395,7 @@ fn a_dossier_holds_what_is_between_you() {
 }
 
 fn pasts(history: &[Past]) -> String {
-    let line = |past: &Past| format!("  {} {:?}: {}\n", date(past.at), past.kind, past.text);
-    history.iter().map(line).collect()
+    history
+        .iter()
+        .fold(String::new(), |text, past| format!("{text}  {} {:?}: {}\n", date(past.at), past.kind, past.text))
 }
