@@ -5,12 +5,14 @@
 mod hear;
 mod includes;
 mod moves;
+mod notices;
 mod ping;
 mod poll;
 mod pulse;
 mod reload;
 mod seek;
 mod visit;
+mod webmention;
 mod websub;
 mod writer;
 
@@ -30,6 +32,7 @@ use tracing::{error, info, warn};
 
 use crate::config::Config;
 use crate::http::metrics::Metrics;
+use crate::http::webmention::Letterbox;
 use crate::http::websub::Doors;
 use crate::http::{self, App, Listener};
 use crate::listen::live::Live;
@@ -39,6 +42,7 @@ use crate::store::{OpenError, Retention, Store};
 use poll::{Order, Poller};
 use pulse::Pulse;
 use reload::Lists;
+use webmention::Reception;
 use websub::Hubs;
 
 /// The time, for everything that happens here.
@@ -80,6 +84,13 @@ const MAX_NOTES: usize = 1024;
 const STOP_TIMEOUT: Duration = Duration::from_secs(15);
 /// How often what retention takes is looked for.
 const SWEEP_INTERVAL: Duration = Duration::from_hours(1);
+/// What has come true between the keeper and the voices is first looked for so long after the start: by then the feeds
+/// that were due have mostly been asked.
+const FIRST_NOTICES: Duration = Duration::from_secs(10);
+/// Afterwards not more often than this…
+const NOTICES_PAUSE: Duration = Duration::from_mins(1);
+/// …and so that the pauses are so many times as long as the work.
+const NOTICES_WORK_SHARE: u32 = 50;
 
 /// Opens the database that the configuration names.
 pub async fn open_store(config: &Config) -> Result<Arc<Store>, OpenError> {
@@ -109,7 +120,9 @@ pub async fn run(
     live.update(stored.into_iter().map(|feed| (feed, true)));
     let metrics = Arc::new(Metrics::default());
     let (doors, calls) = Doors::new();
-    let app = App::new(Arc::clone(&live), Arc::clone(&store), config.clone(), Arc::clone(&metrics), doors, now);
+    let (letterbox, claims) = Letterbox::new();
+    let app =
+        App::new(Arc::clone(&live), Arc::clone(&store), config.clone(), Arc::clone(&metrics), doors, letterbox, now);
     let app = Arc::new(app);
 
     let stop = signals.shutdown.child_token();
@@ -150,11 +163,15 @@ pub async fn run(
     let visitor = poller.visitor();
     let hubs = Hubs::open(Arc::clone(&app), Arc::clone(&visitor), orders.clone(), calls, noted, stop.clone());
     tasks.spawn(named("hubs", hubs.await.context("what was agreed with hubs could not be read")?.run()));
+    let reception = Reception::new(Arc::clone(&app), visitor.turns(), orders.clone(), claims, stop.clone());
+    tasks.spawn(named("reception of Webmentions", reception.run()));
     tasks.spawn(named("pings", ping::run(Arc::clone(&app), visitor, stop.clone())));
     tasks.spawn(named("poller", poller.run()));
     tasks.spawn(named("asker of remote lists", includes.run()));
     tasks.spawn(named("hearer", hear::run(Arc::clone(&app), Gate::clone(&visits), stop.clone())));
     tasks.spawn(named("sweeper", sweep(Arc::clone(&app), visits, stop.clone())));
+    let pauses = notices::Pauses { first: FIRST_NOTICES, least: NOTICES_PAUSE, work_share: NOTICES_WORK_SHARE };
+    tasks.spawn(named("teller of notices", notices::run(Arc::clone(&app), pauses, stop.clone())));
     tasks.spawn(named("server", http::serve(listener, Arc::clone(&app), stop.clone(), beat_of_server)));
     if let Some(feeds) = followed {
         orders.send(Order::Follow(feeds)).await.ok();

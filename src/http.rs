@@ -4,21 +4,26 @@
 //! the schedule.
 
 pub mod access;
+mod answer;
+mod answered;
 pub mod conditional;
+mod form;
 mod kept;
 pub mod metrics;
 mod overview;
+mod pages;
 pub mod query;
 mod routes;
 mod stall;
 pub mod status;
 mod topics;
+pub mod webmention;
 pub mod websub;
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -59,8 +64,12 @@ pub struct App {
     is_ready: AtomicBool,
     /// Where hubs come to.
     pub doors: websub::Doors,
+    /// Where others tell of their links.
+    pub letterbox: webmention::Letterbox,
     asked: topics::Asked,
     pages: kept::Pages,
+    // Held while contact is noted down.
+    noting: Mutex<()>,
     // Rendering is the processor's work: more at once than it has cores helps nobody.
     rendering: Semaphore,
 }
@@ -86,6 +95,7 @@ impl App {
         config: Config,
         metrics: Arc<Metrics>,
         doors: websub::Doors,
+        letterbox: webmention::Letterbox,
         clock: fn() -> Timestamp,
     ) -> Self {
         Self {
@@ -98,8 +108,10 @@ impl App {
             clock,
             is_ready: AtomicBool::new(false),
             doors,
+            letterbox,
             asked: topics::Asked::default(),
             pages: kept::Pages::default(),
+            noting: Mutex::default(),
             rendering: Semaphore::new(MAX_RENDERINGS),
         }
     }

@@ -4,11 +4,15 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use hyper::header::HeaderMap;
+
 use super::App;
-use super::kept::Key;
+use super::access::Reader;
+use super::kept::{Ask, Key};
+use super::pages::site;
 use super::query::Format;
-use super::routes::site;
 use crate::listen::page::Query;
+use crate::listen::relations::Relation;
 use crate::listen::view::{self, Found};
 use crate::model::Timestamp;
 use crate::publish::address;
@@ -34,20 +38,25 @@ pub struct Topic {
 #[derive(Debug, Default)]
 pub(super) struct Asked(Mutex<HashMap<Key, Timestamp>>);
 
-/// Whether a page is a feed in its own right, which a hub can distribute: no page for people, and no older page of one.
-pub(super) fn is_topic(key: &Key) -> bool {
-    matches!(key.format, Format::Atom | Format::Rss | Format::Json) && key.query.before.is_none()
+/// What is asked of a feed in its own right, which a hub can distribute: of no page for people, of no older page of a feed,
+/// and of nothing that is between the keeper and the voices, which is nobody else's business.
+pub(super) fn topic(key: &Key) -> Option<&Query> {
+    let is_feed = matches!(key.format, Format::Atom | Format::Rss | Format::Json);
+    match &key.ask {
+        Ask::Stream(query) if is_feed && query.before.is_none() && Relation::at(&key.path).is_none() => Some(query),
+        _ => None,
+    }
 }
 
 /// Whether a feed has parameters: a standing search, mostly.
 fn is_search(key: &Key) -> bool {
-    key.query != Query::default()
+    key.ask != Ask::Stream(Query::default())
 }
 
 impl Asked {
     /// Notes that a page was asked for.
     pub(super) fn note(&self, key: &Key, now: Timestamp) {
-        if !is_topic(key) {
+        if topic(key).is_none() {
             return;
         }
         let mut asked = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -77,16 +86,20 @@ impl App {
     /// those with parameters last.
     pub fn topics(&self, now: Timestamp) -> Vec<Topic> {
         let bound = self.live.bound();
-        let site = site(self, &bound);
-        let always = |path: &str| Key { path: path.to_owned(), format: Format::Atom, query: Query::default() };
+        // Where a hub is named there are no tokens, so everybody reads the same.
+        let reader = Reader::of(&self.config.load().server, &HeaderMap::new(), "");
+        let site = site(self, &bound, reader);
+        let ask = || Ask::Stream(Query::default());
+        let always = |path: &str| Key { path: path.to_owned(), format: Format::Atom, ask: ask(), reader };
         let mut keys = self.asked.lately(now);
         keys.extend(bound.roster.lists.iter().map(|list| always(&list.path)).chain([always(view::LISTEN)]));
         let mut topics: Vec<Topic> = keys
             .into_iter()
             .filter_map(|key| {
+                let query = topic(&key)?;
                 let Some(Found::View(view)) = view::find(&bound, &key.path) else { return None };
                 let changed = self.live.changed(&view.feeds).max(bound.revision);
-                Some(Topic { url: address(&site, &view.head.path, key.format.ending(), &key.query), changed })
+                Some(Topic { url: address(&site, &view.head.path, key.format.ending(), query), changed })
             })
             .collect();
         topics.sort_by(|a, b| (a.url.contains('?'), &a.url).cmp(&(b.url.contains('?'), &b.url)));
@@ -105,7 +118,8 @@ mod tests {
         let key = |word: Option<usize>| Key {
             path: "/friends".to_owned(),
             format: Format::Rss,
-            query: Query { words: word.map(|n| n.to_string()).into_iter().collect(), ..Query::default() },
+            ask: Ask::Stream(Query { words: word.map(|n| n.to_string()).into_iter().collect(), ..Query::default() }),
+            reader: Reader::Keeper,
         };
         asked.note(&key(None), now);
         for n in 0..3 * MAX_SEARCHES {

@@ -10,6 +10,7 @@ mod month;
 #[allow(dead_code, reason = "the example uses the rest")]
 mod village;
 
+mod answered;
 mod answers;
 mod cleaning;
 mod command_line;
@@ -31,9 +32,11 @@ mod origin;
 mod readers;
 mod reading;
 mod regressions;
+mod relations;
 mod short_month;
 mod store;
 mod systemd;
 mod two_hundred;
 mod views;
+mod webmention;
 mod websub;
