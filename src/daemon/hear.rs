@@ -210,3 +210,128 @@ fn next_step(last: &Step) -> usize {
     let fitting = last.entries.saturating_mul(STEP_BYTES) / last.bytes.max(1);
     fitting.min(last.entries.saturating_mul(2)).clamp(1, MAX_STEP)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::daemon::now;
+    use crate::http::metrics::Metrics;
+    use crate::http::websub::Doors;
+    use crate::listen::live::Live;
+    use crate::model::{Change, CleanHtml, Feed, FeedUrl, Known, Link, Said, Timestamp};
+    use crate::store::{FeedUpdate, Store, TakeOver};
+
+    const ENTRIES: u32 = 300;
+
+    fn entry(feed: &Feed, seq: u32) -> Entry {
+        let at = Timestamp::from_millis(i64::from(seq) * 1000);
+        let page = if seq % 10 == 0 { "https://me.example/post" } else { "https://other.example/" };
+        Entry {
+            key: EntryKey { listed_at: at, feed: feed.id, seq },
+            first_seen: at,
+            guid: seq.to_string(),
+            link: None,
+            title: String::new(),
+            authors: Vec::new(),
+            published: None,
+            updated: None,
+            summary: None,
+            content: Some(CleanHtml::from_cleaner(format!("<a href=\"{page}\">x</a>"))),
+            categories: Vec::new(),
+            enclosures: Vec::new(),
+            comments: None,
+            language: None,
+            origin: None,
+        }
+    }
+
+    /// A store whose entries nobody has heard.
+    fn unheard(directory: &std::path::Path) -> Arc<App> {
+        let store = Store::open(directory, 1 << 20).expect("it opens");
+        let urls = vec![FeedUrl::parse("http://ann.example/feed").expect("it is an address")];
+        let taken = store.take_over(&TakeOver { urls, ..TakeOver::default() }, Timestamp::default());
+        let feed = taken.expect("it is stored").remove(0);
+        let changes = (0..ENTRIES).map(|seq| {
+            let (entry, hash) = (entry(&feed, seq), Hash64(u64::from(seq)));
+            let at = entry.key.listed_at;
+            let now = Known {
+                seq,
+                listed_at: at,
+                first_seen: at,
+                guid: hash,
+                link: None,
+                fingerprint: hash,
+                carried_on: 0,
+                purged: false,
+            };
+            Change { was: None, now, entry: Some(entry) }
+        });
+        let changes = changes.collect();
+        let mut update = [FeedUpdate { feed, changes, said: Vec::new(), events: Vec::new() }];
+        store.commit(&mut update).expect("it is stored");
+        let live = Arc::new(Live::default());
+        live.update(update.map(|update| (update.feed, true)));
+        let config = Config::parse("[mine]\nsites = [\"https://me.example/\"]", None, directory).expect("it is good");
+        let (doors, _) = Doors::new();
+        Arc::new(App::new(live, Arc::new(store), config, Arc::new(Metrics::default()), doors, now))
+    }
+
+    async fn walk(app: &Arc<App>, ears: Arc<Ears>) {
+        let (visits, stop) = (Gate::default(), CancellationToken::new());
+        let walk = Walk { app, visits: &visits, stop: &stop };
+        assert!(walk.run(ears).await.expect("it can be read").is_some());
+    }
+
+    fn mentions(app: &App) -> usize {
+        app.store.snapshot().and_then(|snapshot| snapshot.mentions(None, 1000)).expect("it can be read").len()
+    }
+
+    #[tokio::test]
+    async fn a_walk_goes_on_where_it_stopped_and_begins_anew_when_you_are_another() {
+        let directory = tempfile::tempdir().expect("there is room");
+        let app = unheard(directory.path());
+        let ears = Arc::new(Ears::of(&app));
+        let step = hear(&app, &ears, None, 100).expect("it can be read");
+        assert_eq!((step.entries, step.mentions, mentions(&app)), (100, 10, 10));
+        assert_eq!(app.store.heard().expect("it can be read"), Some((ears.heard_as, step.last)));
+
+        // What was heard already is left as it is.
+        let first = entry(&app.live.feeds_after(None, 1)[0], 0).key;
+        let marked = Said { key: first, links: vec![Link::of("mark.example")], mention: None };
+        app.store.hear(&[marked], ears.heard_as, step.last).expect("it is stored");
+        let facts = app.live.facts();
+        walk(&app, Arc::clone(&ears)).await;
+        assert_eq!(mentions(&app), 29);
+        assert_eq!(app.store.heard().expect("it can be read"), Some((ears.heard_as, None)));
+        assert!(app.live.facts() > facts, "the pages are told");
+        let facts = app.live.facts();
+        walk(&app, Arc::clone(&ears)).await;
+        assert_eq!((mentions(&app), app.live.facts()), (29, facts), "once heard, they are not heard again");
+
+        let mut config = Config::clone(&app.config.load());
+        config.mine.sites = vec!["https://other.example/".parse().expect("it is an address")];
+        app.set_config(config);
+        assert!(!ears.are_as_now(&app));
+        let ears = Arc::new(Ears::of(&app));
+        walk(&app, Arc::clone(&ears)).await;
+        // It stands in nine of ten entries.
+        assert_eq!(mentions(&app), 0);
+        assert_eq!(app.store.heard().expect("it can be read"), Some((ears.heard_as, None)));
+    }
+
+    #[test]
+    fn steps_are_as_large_as_their_texts_allow() {
+        let step = |entries, bytes| Step {
+            last: None,
+            entries,
+            bytes,
+            mentions: 0,
+            concerns_you: false,
+            took: Duration::ZERO,
+        };
+        assert_eq!(next_step(&step(25, 25 * 2500)), 50);
+        assert_eq!(next_step(&step(200, 200 * 2500)), MAX_STEP);
+        assert_eq!(next_step(&step(100, 100 << 20)), 1);
+        assert_eq!(next_step(&step(1, 0)), 2);
+    }
+}

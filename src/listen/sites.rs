@@ -106,8 +106,8 @@ impl Sites {
     /// the order of their bytes.
     pub fn territory(&self) -> Vec<(&str, bool)> {
         let is_below_yours = |site: &str| {
-            let mut slashes = site.match_indices('/').map(|(at, _)| at);
-            slashes.any(|at| self.by_text.get(&site[..at]) == Some(&Owner::Mine))
+            let mut ends = site.match_indices(['/', '?']).map(|(at, _)| at);
+            ends.any(|at| self.by_text.get(&site[..at]) == Some(&Owner::Mine))
         };
         let all = self.by_text.iter().map(|(site, owner)| (site.as_str(), *owner == Owner::Mine));
         let mut territory: Vec<(&str, bool)> = all.filter(|(site, mine)| *mine || is_below_yours(site)).collect();
@@ -417,5 +417,40 @@ mod tests {
             ("http://group.example/1", "Bo"),
             ("http://shared.example/1", "nobody"),
         ]);
+    }
+
+    #[test]
+    fn the_keepers_sites_are_made_anew_only_for_what_is_yours() {
+        let lists: &[(&str, &[&str])] = &[
+            ("mine", &["Me|http://me.example/f|"]),
+            (
+                "desired",
+                &[
+                    "Ann|http://a.example/f|",
+                    "Bo|http://b.example/f|http://here.example/me/bo",
+                    "Cy|http://c.example/f|http://c.example",
+                ],
+            ),
+        ];
+        let scene = Scene::new(lists, &[], &["http://here.example/me"]);
+        let (kept, bound) = (KeeperSites::default(), scene.live.bound());
+        let now = || kept.now(&scene.live, &bound, &scene.mine);
+        let says = |feed: &str, home: &str| {
+            let id = bound.ids[&FeedUrl::parse(feed).expect("it is an address")];
+            let mut feed = Feed::clone(&scene.live.feed(id).expect("it is there"));
+            feed.about.home = Some(home.to_owned());
+            scene.live.update([(feed, true)]);
+        };
+        let first = now();
+        assert_eq!(first.territory(), [("here.example/me", true), ("here.example/me/bo", false)]);
+        says("http://a.example/f", "http://here.example/me/ann");
+        assert!(Arc::ptr_eq(&first, &now()));
+        says("http://me.example/f", "http://me.example/");
+        let second = now();
+        assert!(!Arc::ptr_eq(&first, &second) && Arc::ptr_eq(&second, &now()));
+        assert_eq!(
+            second.territory(),
+            [("here.example/me", true), ("here.example/me/bo", false), ("me.example", true)]
+        );
     }
 }
