@@ -2,8 +2,10 @@
 //!
 //! Owns when things happen. How they happen is the rooms' business; formats it does not know at all.
 
+mod hear;
 mod includes;
 mod moves;
+mod notices;
 mod ping;
 mod poll;
 mod pulse;
@@ -73,7 +75,7 @@ pub struct Signals {
 }
 
 /// Held for reading by every visit while it commits and shows a feed, for writing by who changes stored feeds otherwise:
-/// who takes over lists, marks, joins or sweeps.
+/// who takes over lists, marks, joins, sweeps or hears.
 type Gate = Arc<RwLock<()>>;
 
 /// Visits that wait to be looked at for the hubs that the feeds name.
@@ -82,6 +84,13 @@ const MAX_NOTES: usize = 1024;
 const STOP_TIMEOUT: Duration = Duration::from_secs(15);
 /// How often what retention takes is looked for.
 const SWEEP_INTERVAL: Duration = Duration::from_hours(1);
+/// What has come true between the keeper and the voices is first looked for so long after the start: by then the feeds
+/// that were due have mostly been asked.
+const FIRST_NOTICES: Duration = Duration::from_secs(10);
+/// Afterwards not more often than this…
+const NOTICES_PAUSE: Duration = Duration::from_mins(1);
+/// …and so that the pauses are so many times as long as the work.
+const NOTICES_WORK_SHARE: u32 = 50;
 
 /// Opens the database that the configuration names.
 pub async fn open_store(config: &Config) -> Result<Arc<Store>, OpenError> {
@@ -159,7 +168,10 @@ pub async fn run(
     tasks.spawn(named("pings", ping::run(Arc::clone(&app), visitor, stop.clone())));
     tasks.spawn(named("poller", poller.run()));
     tasks.spawn(named("asker of remote lists", includes.run()));
+    tasks.spawn(named("hearer", hear::run(Arc::clone(&app), Gate::clone(&visits), stop.clone())));
     tasks.spawn(named("sweeper", sweep(Arc::clone(&app), visits, stop.clone())));
+    let pauses = notices::Pauses { first: FIRST_NOTICES, least: NOTICES_PAUSE, work_share: NOTICES_WORK_SHARE };
+    tasks.spawn(named("teller of notices", notices::run(Arc::clone(&app), pauses, stop.clone())));
     tasks.spawn(named("server", http::serve(listener, Arc::clone(&app), stop.clone(), beat_of_server)));
     if let Some(feeds) = followed {
         orders.send(Order::Follow(feeds)).await.ok();

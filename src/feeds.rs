@@ -10,6 +10,7 @@ pub mod discover;
 pub mod fetch;
 pub mod host;
 pub mod identity;
+pub mod links;
 pub mod parse;
 pub mod schedule;
 pub mod webmention;

@@ -4,10 +4,14 @@
 //! the schedule.
 
 pub mod access;
+mod answer;
+mod answered;
 pub mod conditional;
+mod form;
 mod kept;
 pub mod metrics;
 mod overview;
+mod pages;
 pub mod query;
 mod routes;
 mod stall;
@@ -18,8 +22,8 @@ pub mod websub;
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -64,6 +68,8 @@ pub struct App {
     pub letterbox: webmention::Letterbox,
     asked: topics::Asked,
     pages: kept::Pages,
+    // Held while contact is noted down.
+    noting: Mutex<()>,
     // Rendering is the processor's work: more at once than it has cores helps nobody.
     rendering: Semaphore,
 }
@@ -105,6 +111,7 @@ impl App {
             letterbox,
             asked: topics::Asked::default(),
             pages: kept::Pages::default(),
+            noting: Mutex::default(),
             rendering: Semaphore::new(MAX_RENDERINGS),
         }
     }

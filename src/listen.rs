@@ -7,5 +7,6 @@ pub mod merge;
 pub mod page;
 pub mod people;
 pub mod relations;
+pub mod said;
 pub mod sites;
 pub mod view;

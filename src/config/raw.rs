@@ -121,12 +121,10 @@ pub(super) fn check(text: &str, file: Option<&Path>, beside: &Path) -> Result<Co
         names: source.each("mine.names", raw.mine.names.as_ref(), not_empty)?,
     };
     let backup = raw.backup.directory.filter(|path| !path.as_os_str().is_empty()).map(|path| beside.join(path));
-    warnings.extend(not_yet([
-        ("mine.names", !mine.names.is_empty()),
-        ("mine.sites", !mine.sites.is_empty()),
-        ("webmention.enabled", raw.webmention.enabled == Some(true)),
-        ("backup.directory", backup.is_some()),
-    ]));
+    // A key that a later version will heed is checked, and whoever relies on it is told.
+    if backup.is_some() {
+        warnings.push("backup.directory is accepted, and has no effect in this version".to_owned());
+    }
     let age = source.duration("retention.age", raw.retention.age.as_ref(), 400 * DAY, DAY)?;
     let cache_bytes = match &raw.store.cache {
         Some(text) => source.read("store.cache", text, value::bytes)?,
@@ -165,13 +163,6 @@ pub(super) fn check(text: &str, file: Option<&Path>, beside: &Path) -> Result<Co
         server,
         warnings,
     })
-}
-
-/// Keys that later versions will heed: they are checked, and whoever relies on them is told.
-fn not_yet(set: [(&str, bool); 4]) -> impl Iterator<Item = String> + '_ {
-    set.into_iter()
-        .filter(|(_, is_set)| *is_set)
-        .map(|(key, _)| format!("{key} is accepted, and has no effect in this version"))
 }
 
 /// systemd names the directory that it made for us; of several the first is ours.

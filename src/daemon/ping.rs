@@ -86,6 +86,7 @@ pub(super) async fn run(app: Arc<App>, visitor: Arc<Visitor>, stop: Cancellation
                 () = stop.cancelled() => return,
                 pinged = client.post(&address, &form, now()) => pinged,
             };
+            let asked_pause = pinged.as_ref().ok().and_then(|answer| answer.retry_after).unwrap_or_default();
             let why = match pinged {
                 Ok(answer) if (200..300).contains(&answer.status) => {
                     if hub.failures > 0 {
@@ -101,7 +102,7 @@ pub(super) async fn run(app: Arc<App>, visitor: Arc<Visitor>, stop: Cancellation
                 Err(failure) => failure.to_string(),
             };
             hub.failures = hub.failures.saturating_add(1);
-            let pause = websub::backoff(hub.failures, &PATIENCE, chance());
+            let pause = websub::backoff(hub.failures, &PATIENCE, chance()).max(asked_pause.min(PATIENCE.max_backoff));
             hub.spared_until = Some(now().plus(pause));
             is_behind = true;
             if hub.failures == 1 {

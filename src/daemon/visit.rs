@@ -2,6 +2,7 @@
 
 mod applied;
 mod claims;
+mod heard;
 mod pushed;
 
 use std::collections::HashMap;
@@ -282,11 +283,11 @@ impl Visitor {
 
     /// Commits what came of a visit, and puts it before the readers. Returns whether that was possible.
     async fn keep(&self, old: &Arc<Feed>, taken: Taken, limits: &Limits) -> bool {
-        let (store, before) = (Arc::clone(&self.app.store), Arc::clone(old));
+        let (app, before) = (Arc::clone(&self.app), Arc::clone(old));
         let (bound, is_pushed) = (self.app.live.bound(), self.is_pushed(old.id));
         let under = Circumstances { bound, limits: *limits, is_pushed, jitter: chance(), now: now() };
         let is_found = taken.found.is_some();
-        match self.work(move || apply(&store, &before, taken, &under)).await {
+        match self.work(move || apply(&app, &before, taken, &under)).await {
             Ok(applied) => {
                 report(old, &applied.feed, applied.added, is_found);
                 self.put(old, applied).await
@@ -300,7 +301,7 @@ impl Visitor {
 
     /// Commits a feed's next state, and puts it before the readers. Returns whether that was possible.
     async fn put(&self, old: &Arc<Feed>, applied: Applied) -> bool {
-        let Applied { mut feed, changes, events, added, shows } = applied;
+        let Applied { mut feed, changes, heard, events, added, shows } = applied;
         // Only now, after all that takes long: whoever marks feeds waits for this, and everybody behind him.
         let _visiting = self.gate.read().await;
         // It may have been marked, or have gone or been joined with another, since it was asked.
@@ -312,7 +313,7 @@ impl Visitor {
             return true;
         }
         let freshness: Vec<Duration> = fresh(old, &changes);
-        let Ok(written) = self.commits.write(vec![FeedUpdate { feed, changes, said: Vec::new(), events }]).await else {
+        let Ok(written) = self.commits.write(vec![FeedUpdate { feed, changes, said: heard.said, events }]).await else {
             self.recall(old.id).await;
             return false;
         };
@@ -321,6 +322,9 @@ impl Visitor {
             self.app.metrics.freshness_seconds.observe(age.as_secs_f64());
         }
         self.app.live.update(written.into_iter().map(|feed| (feed, shows)));
+        if heard.concerns_you {
+            self.app.live.facts_changed();
+        }
         true
     }
 

@@ -128,7 +128,7 @@ fn distinct(items: &[Item], rule: IdentityRule) -> Vec<Identified<'_>> {
         item,
         guid: hash64(&identity_text(item, rule)),
         // With its fragment: the comments on one post are as many entries.
-        link: item.link.as_deref().map(|link| hash64(&link_identity(link))),
+        link: item.link.as_deref().map(link_hash),
         fingerprint: fingerprint(item),
     });
     identified.filter(|item| seen.insert(item.guid)).collect()
@@ -377,6 +377,11 @@ fn link_identity(link: &str) -> String {
         text.push_str(fragment);
     }
     text
+}
+
+/// What a link is kept by in [`Known::link`]: equal for all spellings of one place on one page.
+pub fn link_hash(link: &str) -> Hash64 {
+    hash64(&link_identity(link))
 }
 
 fn hash64(text: &str) -> Hash64 {

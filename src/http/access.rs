@@ -1,8 +1,10 @@
-//! Who may read what: tokens, and what stands open where the daemon is public.
+//! Who may read what, and from where something may be changed: tokens, what stands open where the daemon is public, and
+//! forms that only our own pages send.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use hyper::header::{AUTHORIZATION, HeaderMap};
+use hyper::header::{AUTHORIZATION, HOST, HeaderMap};
+use url::Url;
 
 use super::query::pairs;
 use crate::config::Server;
@@ -18,17 +20,60 @@ pub enum Openness {
     Never,
 }
 
-/// Whether a request may be answered.
-///
-/// Without tokens, everything is open to whoever reaches the address, unless others can and the daemon is public: then
-/// what is [`Openness::Never`] stays closed.
-pub fn is_allowed(server: &Server, openness: Openness, headers: &HeaderMap, query: &str) -> bool {
-    match openness {
-        Openness::Always => true,
-        Openness::WhenPublic if server.public || server.tokens.is_empty() => true,
-        _ if server.tokens.is_empty() => !server.public,
-        _ => presented(headers, query).any(|token| holds(&server.tokens, token.as_bytes())),
+/// Who asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Reader {
+    /// The keeper: shows a token, or needs none because nobody else reaches the address.
+    Keeper,
+    /// Anybody else.
+    Guest,
+}
+
+impl Reader {
+    /// Who sends a request with these headers and this query string.
+    ///
+    /// Without tokens everybody who reaches the address is the keeper, unless the daemon is public: then nobody is.
+    pub fn of(server: &Server, headers: &HeaderMap, query: &str) -> Self {
+        let is_keeper = if server.tokens.is_empty() {
+            !server.public
+        } else {
+            presented(headers, query).any(|token| holds(&server.tokens, token.as_bytes()))
+        };
+        if is_keeper { Self::Keeper } else { Self::Guest }
     }
+
+    /// Whether this reader gets an answer.
+    pub fn may_read(self, server: &Server, openness: Openness) -> bool {
+        match openness {
+            Openness::Always => true,
+            Openness::WhenPublic => server.public || self == Self::Keeper,
+            Openness::Never => self == Self::Keeper,
+        }
+    }
+}
+
+/// Whether what a request wants to change is wanted by a page of ours, or by no browser at all.
+///
+/// Browsers send along who the keeper is whatever page a form stands on. They also say where it stands: in
+/// `Sec-Fetch-Site` (Fetch Metadata, section 2.4), or, older ones and on addresses without TLS, in `Origin` (RFC 6454,
+/// section 7), whose host and port must then be those by which the daemon was reached or is known. What sends neither
+/// is no browser.
+pub fn is_from_here(base_url: &Url, headers: &HeaderMap) -> bool {
+    let values = |name: &str| headers.get_all(name).iter().map(|value| value.to_str().unwrap_or_default());
+    let mut sites = values("sec-fetch-site").peekable();
+    if sites.peek().is_some() {
+        return sites.all(|site| matches!(site, "same-origin" | "none"));
+    }
+    let host = headers.get(HOST).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    values("origin").all(|origin| {
+        let Some(origin) = Url::parse(origin).ok().filter(|origin| matches!(origin.scheme(), "http" | "https")) else {
+            return false;
+        };
+        let place = |url: &Url| (url.host_str().map(str::to_owned), url.port_or_known_default());
+        // A host is named without the usual port of the scheme, and which scheme that is a proxy may have changed.
+        let reached = Url::parse(&format!("{}://{host}/", origin.scheme())).ok();
+        place(&origin) == place(base_url) || reached.is_some_and(|reached| place(&origin) == place(&reached))
+    })
 }
 
 /// The tokens that a request shows: as Basic password, as Bearer, as `?token=`.
@@ -98,11 +143,49 @@ mod tests {
         ] {
             let mut headers = HeaderMap::new();
             headers.insert(AUTHORIZATION, HeaderValue::from_str(authorization).expect("a header value"));
-            assert_eq!(
-                is_allowed(&server(config), openness, &headers, query),
-                allowed,
-                "{config} {openness:?} {authorization} {query}"
-            );
+            let server = server(config);
+            let reader = Reader::of(&server, &headers, query);
+            assert_eq!(reader.may_read(&server, openness), allowed, "{config} {openness:?} {authorization} {query}");
         }
+    }
+
+    #[test]
+    fn only_our_own_pages_and_programs_may_change_something() {
+        let base_url = Url::parse("https://listen.example/base/").expect("an address");
+        for (fetch_site, origin, host, allowed) in [
+            ("", "", "listen.example", true),
+            ("same-origin", "", "listen.example", true),
+            ("same-origin", "null", "listen.example", true),
+            ("none", "", "listen.example", true),
+            ("same-site", "https://listen.example", "listen.example", false),
+            ("cross-site", "", "listen.example", false),
+            ("Same-Origin", "", "listen.example", false),
+            ("", "null", "listen.example", false),
+            ("", "https://listen.example", "127.0.0.1:8470", true),
+            ("", "https://listen.example:443", "127.0.0.1:8470", true),
+            ("", "https://listen.example:8443", "127.0.0.1:8470", false),
+            ("", "http://listen.example", "127.0.0.1:8470", false),
+            ("", "http://127.0.0.1:8470", "127.0.0.1:8470", true),
+            ("", "http://LAPTOP:8470", "laptop:8470", true),
+            ("", "http://laptop", "laptop:80", true),
+            ("", "http://laptop:8471", "laptop:8470", false),
+            ("", "http://evil.example", "127.0.0.1:8470", false),
+            ("", "http://127.0.0.1:8470.evil.example", "127.0.0.1:8470", false),
+            ("", "http://evil.example@127.0.0.1:8470", "laptop:8470", false),
+            ("", "file://", "", false),
+            ("", "chrome-extension://laptop", "laptop", false),
+        ] {
+            let mut headers = HeaderMap::new();
+            for (name, value) in [("sec-fetch-site", fetch_site), ("origin", origin), ("host", host)] {
+                if !value.is_empty() {
+                    headers.insert(name, HeaderValue::from_str(value).expect("a header value"));
+                }
+            }
+            assert_eq!(is_from_here(&base_url, &headers), allowed, "{fetch_site} {origin} {host}");
+        }
+        let mut two = HeaderMap::new();
+        two.append("origin", HeaderValue::from_static("https://listen.example"));
+        two.append("origin", HeaderValue::from_static("https://evil.example"));
+        assert!(!is_from_here(&base_url, &two));
     }
 }

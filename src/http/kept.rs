@@ -4,25 +4,41 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::access::Reader;
 use super::conditional::Representation;
 use super::query::Format;
 use crate::listen::live::Live;
 use crate::listen::page::Query;
-use crate::model::FeedId;
+use crate::listen::people::Order;
+use crate::listen::relations::Relation;
+use crate::model::{FeedId, Timestamp};
 
 /// What a page is asked for by.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Key {
     pub(super) path: String,
     pub(super) format: Format,
-    pub(super) query: Query,
+    pub(super) ask: Ask,
+    /// For whom it is made: where both may read, the keeper sees more.
+    pub(super) reader: Reader,
+}
+
+/// What is asked of a path.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Ask {
+    /// A page of a stream.
+    Stream(Query),
+    /// The present state of a relation: this page, from 1 on.
+    State { relation: Relation, page: usize },
+    /// The rolodex: this page, from 1 on, in this order.
+    Rolodex { order: Order, page: usize },
 }
 
 /// A rendered page and what it was rendered from.
 #[derive(Debug)]
 pub(super) struct Kept {
     pub(super) representation: Representation,
-    feeds: Vec<FeedId>,
+    ground: Ground,
     roster: u64,
     configuration: u64,
     rendered: u64,
@@ -33,28 +49,35 @@ pub(super) struct Kept {
 }
 
 impl Kept {
-    /// A page rendered from these feeds, as the present stood then.
-    pub(super) fn new(representation: Representation, feeds: Vec<FeedId>, stand: Stand) -> Self {
+    /// A page on this ground, as the present stood when it was rendered.
+    pub(super) fn new(representation: Representation, ground: Ground, stand: Stand) -> Self {
         let Stand { roster, configuration, rendered } = stand;
         let (checked, served) = (AtomicU64::new(rendered), AtomicU64::new(0));
-        Self { representation, feeds, roster, configuration, rendered, checked, served }
+        Self { representation, ground, roster, configuration, rendered, checked, served }
     }
 
     /// Bytes held in memory.
     fn weight(&self) -> usize {
-        size_of::<Self>() + self.representation.weight() + size_of_val(self.feeds.as_slice())
+        let feeds = match &self.ground.feeds {
+            Feeds::These(feeds) => size_of_val(feeds.as_slice()),
+            Feeds::All => 0,
+        };
+        size_of::<Self>() + self.representation.weight() + feeds
     }
 
     /// Whether rendering anew would make the same bytes.
-    fn is_current(&self, live: &Live, configuration: u64) -> bool {
-        if self.configuration != configuration {
+    fn is_current(&self, live: &Live, configuration: u64, now: Timestamp) -> bool {
+        if self.configuration != configuration || self.ground.day.is_some_and(|day| day != now.days()) {
             return false;
         }
         let revision = live.revision();
         if self.checked.load(Ordering::Acquire) == revision {
             return true;
         }
-        let current = self.roster == live.bound().revision && live.changed(&self.feeds) <= self.rendered;
+        let current = match &self.ground.feeds {
+            Feeds::These(feeds) => self.roster == live.bound().revision && live.changed(feeds) <= self.rendered,
+            Feeds::All => self.rendered == revision,
+        };
         if current {
             self.checked.store(revision, Ordering::Release);
         }
@@ -62,7 +85,24 @@ impl Kept {
     }
 }
 
-/// What a page was rendered from.
+/// What has to stay as it is for a page to stay as it is, beside roster and configuration.
+#[derive(Debug)]
+pub(super) struct Ground {
+    pub(super) feeds: Feeds,
+    /// The day (UTC, counted from the Unix epoch) that the page counts from, where it does.
+    pub(super) day: Option<i64>,
+}
+
+/// Which changes make a page another one.
+#[derive(Debug)]
+pub(super) enum Feeds {
+    /// Those of these feeds.
+    These(Vec<FeedId>),
+    /// Any: it rests on what is between you and the voices, and so on everything that anybody says or does.
+    All,
+}
+
+/// The present that a page was rendered from.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Stand {
     /// The roster's revision.
@@ -94,9 +134,9 @@ const MAX_KEPT_BYTES: usize = 24 << 20;
 
 impl Pages {
     /// The page, if it is kept and current.
-    pub(super) fn current(&self, key: &Key, live: &Live) -> Option<Arc<Kept>> {
+    pub(super) fn current(&self, key: &Key, live: &Live, now: Timestamp) -> Option<Arc<Kept>> {
         let kept = self.any(key)?;
-        if !kept.is_current(live, self.configuration()) {
+        if !kept.is_current(live, self.configuration(), now) {
             return None;
         }
         kept.served.store(self.servings.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);

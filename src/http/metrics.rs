@@ -32,8 +32,8 @@ pub struct StateLabels {
 /// What was asked for, and what was answered.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct RequestLabels {
-    /// `listen`, `list` (a list, folder or voice in it), `voice`, `health`, `page`, `status`,
-    /// `websub`, `webmention`, `other`.
+    /// `listen`, `list` (a list, folder or voice in it), `voice`, `health`, a relation's path without its slash, `voices`,
+    /// `answered`, `page`, `status`, `websub`, `webmention`, `other`.
     pub view: &'static str,
     /// The format's ending, or `other`.
     pub format: &'static str,

@@ -3,12 +3,14 @@
 use std::collections::{BTreeMap, HashSet};
 
 use crate::listen::live::{Bound, Live};
+use crate::listen::relations::Relation;
 use crate::listen::view::{self, View};
 use crate::lists::roster::{List, Place, PlaceKind, Subscription};
 use crate::model::{Feed, FeedState, Schedule, Timestamp, Trouble};
 use crate::publish::html::{Asked, Circle, FeedRow, Folder, Hearing, ListRow, Status};
 
-use super::query::{BadParameter, pairs};
+use super::access::Reader;
+use super::query::{BadParameter, no_such, page_number, pairs};
 
 /// The lists with the folders directly in them.
 pub(super) fn circles(bound: &Bound) -> Vec<Circle> {
@@ -64,12 +66,9 @@ pub(super) fn parse(query: &str) -> Result<Asked, BadParameter> {
                 asked.state = Some(state.ok_or_else(unknown)?);
             }
             "list" => asked.list = Some(value),
-            "page" => {
-                let page = value.parse().ok().filter(|page| *page > 0);
-                asked.page = page.ok_or_else(|| BadParameter(format!("page={value}: page is a number from 1 on")))?;
-            }
+            "page" => asked.page = page_number(&value)?,
             "token" => {}
-            _ => return Err(BadParameter(format!("{name}: no such parameter; there are state, list and page"))),
+            _ => return Err(no_such(&name, "state, list and page")),
         }
     }
     Ok(asked)
@@ -169,12 +168,20 @@ fn last_answer(schedule: &Schedule) -> String {
     }
 }
 
-/// Names what could have been asked for instead of `path`.
-pub(super) fn what_there_is(bound: &Bound, path: &str) -> String {
+/// Names what this reader could have asked for instead of `path`.
+pub(super) fn what_there_is(bound: &Bound, path: &str, reader: Reader) -> String {
     let lists: Vec<&str> = bound.roster.lists.iter().map(|list| list.path.as_str()).take(20).collect();
     let lists = if lists.is_empty() { "no list yet".to_owned() } else { lists.join(", ") };
-    format!(
+    let everybodys = format!(
         "There is nothing at {path}. There are /listen, {lists}, the folders and voices below them, and /voices/ with a \
-         voice's name, and /health; each as .atom, .rss, .json, .html and .opml. /status tells how the feeds answer."
+         voice's name"
+    );
+    if reader == Reader::Guest {
+        return format!("{everybodys}; each as .atom, .rss, .json, .html and .opml.");
+    }
+    let relations = Relation::ALL.map(Relation::path).join(", ");
+    format!(
+        "{everybodys}, {relations} and /health; each as .atom, .rss, .json, .html and .opml. /voices has all voices on one \
+         page, and /status tells how the feeds answer."
     )
 }

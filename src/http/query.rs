@@ -2,7 +2,10 @@
 
 use percent_encoding::percent_decode_str;
 
+use super::kept::Ask;
 use crate::listen::page::Query;
+use crate::listen::people::Order;
+use crate::listen::relations::Relation;
 use crate::model::Timestamp;
 use crate::publish::{atom, html, json, opml, rss};
 
@@ -101,50 +104,95 @@ const MAX_SEARCH_WORDS: usize = 16;
 pub fn parse(query: &str) -> Result<Query, BadParameter> {
     let mut read = Query::default();
     for (name, value) in pairs(query) {
-        let fault = |allowed: &str| BadParameter(format!("{name}={value}: {allowed}"));
-        let count = |most: usize| value.parse::<usize>().ok().filter(|n| (1..=most).contains(n));
-        match name.as_str() {
-            "limit" => {
-                read.limit = count(Query::MAX_LIMIT)
-                    .ok_or_else(|| fault(&format!("limit is a number from 1 to {}", Query::MAX_LIMIT)))?;
-            }
-            "per_voice" => {
-                read.per_voice = Some(
-                    count(Query::MAX_LIMIT)
-                        .ok_or_else(|| fault(&format!("per_voice is a number from 1 to {}", Query::MAX_LIMIT)))?,
-                );
-            }
-            "since" => {
-                // A bare `+` of an offset arrives as a space.
-                let text = value.replace(' ', "+");
-                read.since = Some(
-                    Timestamp::parse_rfc3339(&text)
-                        .ok_or_else(|| fault("since is a time as 2026-11-22T00:00:00Z (RFC 3339)"))?,
-                );
-            }
-            "before" => {
-                read.before = Some(value.parse().map_err(|_| {
-                    fault("before is taken from the next link of a page; leave it out to start at the newest entry")
-                })?);
-            }
-            "q" => {
-                if value.chars().count() > MAX_SEARCH_CHARS {
-                    return Err(BadParameter(format!("q: a search has at most {MAX_SEARCH_CHARS} characters")));
-                }
-                read.words = value.split_whitespace().map(str::to_lowercase).collect();
-                if read.words.len() > MAX_SEARCH_WORDS {
-                    return Err(BadParameter(format!("q: a search has at most {MAX_SEARCH_WORDS} words")));
-                }
-            }
-            "token" => {}
-            _ => {
-                return Err(BadParameter(format!(
-                    "{name}: no such parameter; there are limit, since, q, per_voice and before"
-                )));
-            }
+        if !add(&mut read, &name, &value)? {
+            return Err(no_such(&name, "limit, since, q, per_voice and before"));
         }
     }
     Ok(read)
+}
+
+/// Reads what is asked of a relation that has a present state: one of its pages. Whoever gives `q`, `since` or `before` asks for the stream.
+pub(super) fn parse_state(relation: Relation, query: &str) -> Result<Ask, BadParameter> {
+    let (mut read, mut page) = (Query::default(), None);
+    for (name, value) in pairs(query) {
+        if name == "page" {
+            page = Some(page_number(&value)?);
+        } else if !add(&mut read, &name, &value)? {
+            return Err(no_such(&name, "page, limit, since, q, per_voice and before"));
+        }
+    }
+    let is_stream = read.since.is_some() || !read.words.is_empty() || read.before.is_some();
+    match page {
+        Some(page) if is_stream => Err(BadParameter(format!(
+            "page={page}: what q, since and before choose has no numbered pages; leave out either"
+        ))),
+        _ if is_stream => Ok(Ask::Stream(read)),
+        page => Ok(Ask::State { relation, page: page.unwrap_or(1) }),
+    }
+}
+
+/// Reads what is asked of the rolodex: its order, and one of its pages.
+pub(super) fn parse_rolodex(query: &str) -> Result<Ask, BadParameter> {
+    let (mut order, mut page) = (Order::default(), 1);
+    for (name, value) in pairs(query) {
+        match name.as_str() {
+            "sort" => {
+                let orders = Order::ALL.map(Order::as_str).join(", ");
+                let known = Order::ALL.into_iter().find(|order| order.as_str() == value);
+                order = known.ok_or_else(|| BadParameter(format!("sort={value}: sort is one of {orders}")))?;
+            }
+            "page" => page = page_number(&value)?,
+            "token" => {}
+            _ => return Err(no_such(&name, "sort and page")),
+        }
+    }
+    Ok(Ask::Rolodex { order, page })
+}
+
+/// Which of numbered pages is asked for, from 1 on.
+pub(super) fn page_number(value: &str) -> Result<usize, BadParameter> {
+    let page = value.parse().ok().filter(|page| *page > 0);
+    page.ok_or_else(|| BadParameter(format!("page={value}: page is a number from 1 on")))
+}
+
+/// What is said of a parameter that nobody knows.
+pub(super) fn no_such(name: &str, there_are: &str) -> BadParameter {
+    BadParameter(format!("{name}: no such parameter; there are {there_are}"))
+}
+
+/// Adds a parameter of streams; whether it is one.
+fn add(read: &mut Query, name: &str, value: &str) -> Result<bool, BadParameter> {
+    let fault = |allowed: &str| BadParameter(format!("{name}={value}: {allowed}"));
+    let count = || {
+        let n = value.parse::<usize>().ok().filter(|n| (1..=Query::MAX_LIMIT).contains(n));
+        n.ok_or_else(|| fault(&format!("{name} is a number from 1 to {}", Query::MAX_LIMIT)))
+    };
+    match name {
+        "limit" => read.limit = count()?,
+        "per_voice" => read.per_voice = Some(count()?),
+        "since" => {
+            // A bare `+` of an offset arrives as a space.
+            let since = Timestamp::parse_rfc3339(&value.replace(' ', "+"));
+            read.since = Some(since.ok_or_else(|| fault("since is a time as 2026-11-22T00:00:00Z (RFC 3339)"))?);
+        }
+        "before" => {
+            read.before = Some(value.parse().map_err(|_| {
+                fault("before is taken from the next link of a page; leave it out to start at the newest entry")
+            })?);
+        }
+        "q" => {
+            if value.chars().count() > MAX_SEARCH_CHARS {
+                return Err(BadParameter(format!("q: a search has at most {MAX_SEARCH_CHARS} characters")));
+            }
+            read.words = value.split_whitespace().map(str::to_lowercase).collect();
+            if read.words.len() > MAX_SEARCH_WORDS {
+                return Err(BadParameter(format!("q: a search has at most {MAX_SEARCH_WORDS} words")));
+            }
+        }
+        "token" => {}
+        _ => return Ok(false),
+    }
+    Ok(true)
 }
 
 /// The names and values of a query string, decoded (WHATWG URL, `application/x-www-form-urlencoded`).
@@ -204,6 +252,33 @@ mod tests {
         for bad in ["limit=0", "limit=501", "limit=x", "per_voice=0", "since=yesterday", "before=1", "colour=red"] {
             let name = bad.split('=').next().unwrap_or_default();
             assert!(parse(bad).is_err_and(|fault| fault.to_string().starts_with(name)), "{bad}");
+        }
+    }
+    #[test]
+    fn states_have_pages_and_streams_have_not() {
+        let relation = Relation::Quiet;
+        for (query, asked) in [
+            ("", Ok(Ask::State { relation, page: 1 })),
+            ("page=3&limit=5&token=x", Ok(Ask::State { relation, page: 3 })),
+            ("q=+", Ok(Ask::State { relation, page: 1 })),
+            ("q=soup", Ok(Ask::Stream(Query { words: vec!["soup".to_owned()], ..Query::default() }))),
+            ("page=0", Err("page=0: page is a number from 1 on")),
+            ("page=2&q=soup", Err("page=2: what q, since and before choose has no numbered pages; leave out either")),
+            ("sort=name", Err("sort: no such parameter; there are page, limit, since, q, per_voice and before")),
+            ("limit=0", Err("limit=0: limit is a number from 1 to 500")),
+        ] {
+            let read = parse_state(relation, query).map_err(|fault| fault.to_string());
+            assert_eq!(read, asked.map_err(str::to_owned), "{query}");
+        }
+        for (query, asked) in [
+            ("", Ok(Ask::Rolodex { order: Order::Waiting, page: 1 })),
+            ("sort=links&page=2&token=x", Ok(Ask::Rolodex { order: Order::Links, page: 2 })),
+            ("sort=loudest", Err("sort=loudest: sort is one of waiting, heard, links, name")),
+            ("page=-1", Err("page=-1: page is a number from 1 on")),
+            ("limit=5", Err("limit: no such parameter; there are sort and page")),
+        ] {
+            let read = parse_rolodex(query).map_err(|fault| fault.to_string());
+            assert_eq!(read, asked.map_err(str::to_owned), "{query}");
         }
     }
 }

@@ -4,11 +4,15 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use hyper::header::HeaderMap;
+
 use super::App;
-use super::kept::Key;
+use super::access::Reader;
+use super::kept::{Ask, Key};
+use super::pages::site;
 use super::query::Format;
-use super::routes::site;
 use crate::listen::page::Query;
+use crate::listen::relations::Relation;
 use crate::listen::view::{self, Found};
 use crate::model::Timestamp;
 use crate::publish::address;
@@ -16,7 +20,10 @@ use crate::publish::address;
 /// A feed that nobody has asked for in so long has no subscribers: hubs ask when they are told of a change.
 const LATELY: Duration = Duration::from_hours(7 * 24);
 /// Most feeds remembered; what was asked for longest ago is forgotten first.
-const MAX_TOPICS: usize = 500;
+const MAX_TOPICS: usize = 2000;
+/// Most feeds with parameters among them, counted by themselves: anybody may think of new ones, and they must not push
+/// others out.
+const MAX_SEARCHES: usize = 100;
 
 /// A feed of ours that hubs may have subscribers for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,15 +38,25 @@ pub struct Topic {
 #[derive(Debug, Default)]
 pub(super) struct Asked(Mutex<HashMap<Key, Timestamp>>);
 
-/// Whether a page is a feed in its own right, which a hub can distribute: no page for people, and no older page of one.
-pub(super) fn is_topic(key: &Key) -> bool {
-    matches!(key.format, Format::Atom | Format::Rss | Format::Json) && key.query.before.is_none()
+/// What is asked of a feed in its own right, which a hub can distribute: of no page for people, of no older page of a feed,
+/// and of nothing that is between the keeper and the voices, which is nobody else's business.
+pub(super) fn topic(key: &Key) -> Option<&Query> {
+    let is_feed = matches!(key.format, Format::Atom | Format::Rss | Format::Json);
+    match &key.ask {
+        Ask::Stream(query) if is_feed && query.before.is_none() && Relation::at(&key.path).is_none() => Some(query),
+        _ => None,
+    }
+}
+
+/// Whether a feed has parameters: a standing search, mostly.
+fn is_search(key: &Key) -> bool {
+    key.ask != Ask::Stream(Query::default())
 }
 
 impl Asked {
     /// Notes that a page was asked for.
     pub(super) fn note(&self, key: &Key, now: Timestamp) {
-        if !is_topic(key) {
+        if topic(key).is_none() {
             return;
         }
         let mut asked = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -47,8 +64,10 @@ impl Asked {
             *at = now;
             return;
         }
-        if asked.len() >= MAX_TOPICS
-            && let Some(oldest) = asked.iter().min_by_key(|(_, at)| **at).map(|(key, _)| key.clone())
+        let most = if is_search(key) { MAX_SEARCHES } else { MAX_TOPICS };
+        let same = asked.iter().filter(|(other, _)| is_search(other) == is_search(key));
+        if same.clone().count() >= most
+            && let Some(oldest) = same.min_by_key(|(_, at)| **at).map(|(key, _)| key.clone())
         {
             asked.remove(&oldest);
         }
@@ -63,23 +82,52 @@ impl Asked {
 }
 
 impl App {
-    /// The feeds that hubs may have subscribers for: `/listen` and the lists as Atom, and whatever was asked for lately.
+    /// The feeds that hubs may have subscribers for: `/listen` and the lists as Atom, and whatever was asked for lately;
+    /// those with parameters last.
     pub fn topics(&self, now: Timestamp) -> Vec<Topic> {
         let bound = self.live.bound();
-        let site = site(self, &bound);
-        let always = |path: &str| Key { path: path.to_owned(), format: Format::Atom, query: Query::default() };
+        // Where a hub is named there are no tokens, so everybody reads the same.
+        let reader = Reader::of(&self.config.load().server, &HeaderMap::new(), "");
+        let site = site(self, &bound, reader);
+        let ask = || Ask::Stream(Query::default());
+        let always = |path: &str| Key { path: path.to_owned(), format: Format::Atom, ask: ask(), reader };
         let mut keys = self.asked.lately(now);
         keys.extend(bound.roster.lists.iter().map(|list| always(&list.path)).chain([always(view::LISTEN)]));
         let mut topics: Vec<Topic> = keys
             .into_iter()
             .filter_map(|key| {
+                let query = topic(&key)?;
                 let Some(Found::View(view)) = view::find(&bound, &key.path) else { return None };
                 let changed = self.live.changed(&view.feeds).max(bound.revision);
-                Some(Topic { url: address(&site, &view.head.path, key.format.ending(), &key.query), changed })
+                Some(Topic { url: address(&site, &view.head.path, key.format.ending(), query), changed })
             })
             .collect();
-        topics.sort_by(|a, b| a.url.cmp(&b.url));
+        topics.sort_by(|a, b| (a.url.contains('?'), &a.url).cmp(&(b.url.contains('?'), &b.url)));
         topics.dedup();
         topics
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn searches_push_nobody_out_but_each_other() {
+        let (asked, now) = (Asked::default(), Timestamp::from_seconds(1_795_379_832));
+        let key = |word: Option<usize>| Key {
+            path: "/friends".to_owned(),
+            format: Format::Rss,
+            ask: Ask::Stream(Query { words: word.map(|n| n.to_string()).into_iter().collect(), ..Query::default() }),
+            reader: Reader::Keeper,
+        };
+        asked.note(&key(None), now);
+        for n in 0..3 * MAX_SEARCHES {
+            asked.note(&key(Some(n)), now.plus(Duration::from_secs(n as u64)));
+        }
+        let lately = asked.lately(now.plus(Duration::from_hours(1)));
+        assert_eq!(lately.len(), MAX_SEARCHES + 1);
+        assert!(lately.contains(&key(None)) && lately.contains(&key(Some(3 * MAX_SEARCHES - 1))));
+        assert!(!lately.contains(&key(Some(0))));
     }
 }

@@ -16,8 +16,8 @@ use hyper::{Method, Request, Response, StatusCode};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use super::App;
+use super::answer::{Answer, closing, not_that_way, text};
 use super::query::pairs;
-use super::routes::{Answer, text};
 
 /// Pushes that are read, or wait to be taken in, at once. Each may be as large as a feed.
 const MAX_PUSHES: usize = 16;
@@ -117,11 +117,7 @@ pub(super) async fn answer(app: &App, token: &str, request: Request<Incoming>) -
         Method::POST => push(app, token, request).await,
         Method::GET if is_open => intent(app, token, request.uri().query().unwrap_or_default()).await,
         Method::GET | Method::HEAD => nothing(),
-        _ => {
-            let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "Hubs send GET and POST here.\n".to_owned());
-            response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD, POST"));
-            response
-        }
+        _ => not_that_way("GET, HEAD, POST"),
     }
 }
 
@@ -190,10 +186,4 @@ fn busy() -> Response<Answer> {
     let mut response = text(StatusCode::SERVICE_UNAVAILABLE, "Too much at once; come again.\n".to_owned());
     response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(COME_AGAIN));
     closing(response)
-}
-
-/// The rest of a body that was not read is not waited for.
-fn closing(mut response: Response<Answer>) -> Response<Answer> {
-    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-    response
 }

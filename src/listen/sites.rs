@@ -6,14 +6,16 @@
 //! 1. what is yours: `[mine] sites`, the home pages of outlines in lists of role `mine`, and the home links of the feeds
 //!    in them;
 //! 2. what the keeper wrote of the voices: the home pages of their outlines;
-//! 3. what feeds say of their own homes. That a page below a site of the first two is theirs is believed only of feeds
-//!    that come from the same host, as those of neighbours do: nobody else's feed may cut pieces out of a site.
+//! 3. what feeds say of their own homes. A page below a site of yours is never theirs; below one that the keeper names as
+//!    another voice's it is only where the feed comes from the same host, as those of neighbours do. So nobody's feed
+//!    cuts pieces out of a site.
 //!
 //! A prefix that two voices claim with the same right counts for neither, and what is shorter decides. Lists of role
 //! `inbox` bring what others said elsewhere; their homes are nobody's sites.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::config::Mine;
 use crate::lists::roster::{Voice, VoiceIndex};
@@ -42,44 +44,37 @@ pub struct Sites {
 impl Sites {
     /// The sites as roster, feeds and configuration have them now.
     pub fn of(live: &Live, bound: &Bound, mine: &Mine) -> Self {
-        let roster = &bound.roster;
-        let voices = || roster.voices.iter().enumerate();
-        let is_mine = |voice: &Voice| roster.has_role(voice, Role::Mine);
-        let is_heard = |voice: &Voice| voice.lists.iter().any(|list| roster.lists[*list].role.is_listened_to());
-        let own_homes = |voice: &Voice| -> Vec<(FeedUrl, String)> {
-            let homes = voice.feeds.iter().filter_map(|url| Some((url.clone(), home_of(live, *bound.ids.get(url)?)?)));
-            homes.collect()
-        };
-
-        let mut kept = Claims::default();
-        for site in mine.sites.iter().filter_map(|site| site_of(site.as_str())) {
-            kept.claim(site, Owner::Mine);
-        }
-        for (index, voice) in voices() {
-            let owner = match (is_mine(voice), is_heard(voice)) {
-                (true, _) => Owner::Mine,
-                (false, true) => Owner::Voice(index),
-                (false, false) => continue,
-            };
-            voice.homes.iter().filter_map(|home| site_of(home)).for_each(|site| kept.claim(site, owner));
-            if owner == Owner::Mine {
-                own_homes(voice).iter().filter_map(|(_, home)| site_of(home)).for_each(|site| kept.claim(site, owner));
-            }
-        }
+        let named = Claims::of_keeper(live, bound, mine);
         let mut sites = Self::default();
+        sites.add(&named);
         let mut told = Claims::default();
-        sites.add(&kept);
-        for (index, voice) in voices().filter(|(_, voice)| is_heard(voice) && !is_mine(voice)) {
+        for (index, voice) in bound.roster.voices.iter().enumerate() {
+            if is_mine(bound, voice) || !is_heard(bound, voice) {
+                continue;
+            }
             let owner = Owner::Voice(index);
-            for (url, home) in own_homes(voice) {
-                let Some(site) = site_of(&home).filter(|site| !kept.0.contains_key(site)) else { continue };
-                let is_own = sites.owner(&site).is_none_or(|keeper| keeper == owner);
-                if is_own || comparable_link(url.as_str()).is_some_and(|feed| host(&feed) == host(&site)) {
+            for (url, home) in own_homes(live, bound, voice) {
+                let Some(site) = site_of(&home).filter(|site| !named.0.contains_key(site)) else { continue };
+                let is_from_there = || comparable_link(url.as_str()).is_some_and(|feed| host(&feed) == host(&site));
+                let may_be = match sites.owner(&site) {
+                    None => true,
+                    Some(Owner::Mine) => false,
+                    Some(keeper) => keeper == owner || is_from_there(),
+                };
+                if may_be {
                     told.claim(site, owner);
                 }
             }
         }
         sites.add(&told);
+        sites
+    }
+
+    /// The sites without what the voices' feeds say of themselves: enough to tell what is yours, since no feed's word
+    /// changes that but those of your own, and so made anew much less often.
+    pub fn of_keeper(live: &Live, bound: &Bound, mine: &Mine) -> Self {
+        let mut sites = Self::default();
+        sites.add(&Claims::of_keeper(live, bound, mine));
         sites
     }
 
@@ -107,12 +102,17 @@ impl Sites {
         link.prefixes().iter().rev().find_map(|prefix| self.by_prefix.get(prefix)).copied()
     }
 
-    /// Your own sites in comparable form, in the order of their bytes.
-    pub fn mine(&self) -> Vec<&str> {
-        let mine = self.by_text.iter().filter(|(_, owner)| **owner == Owner::Mine).map(|(site, _)| site.as_str());
-        let mut mine: Vec<&str> = mine.collect();
-        mine.sort_unstable();
-        mine
+    /// What decides which pages are yours: your sites, and those of others below them, each with whether it is yours, in
+    /// the order of their bytes.
+    pub fn territory(&self) -> Vec<(&str, bool)> {
+        let is_below_yours = |site: &str| {
+            let mut slashes = site.match_indices('/').map(|(at, _)| at);
+            slashes.any(|at| self.by_text.get(&site[..at]) == Some(&Owner::Mine))
+        };
+        let all = self.by_text.iter().map(|(site, owner)| (site.as_str(), *owner == Owner::Mine));
+        let mut territory: Vec<(&str, bool)> = all.filter(|(site, mine)| *mine || is_below_yours(site)).collect();
+        territory.sort_unstable();
+        territory
     }
 
     fn add(&mut self, claims: &Claims) {
@@ -131,6 +131,27 @@ impl Sites {
 struct Claims(HashMap<String, Option<Owner>>);
 
 impl Claims {
+    /// What is yours, and what the keeper wrote of the voices.
+    fn of_keeper(live: &Live, bound: &Bound, mine: &Mine) -> Self {
+        let mut kept = Self::default();
+        for site in mine.sites.iter().filter_map(|site| site_of(site.as_str())) {
+            kept.claim(site, Owner::Mine);
+        }
+        for (index, voice) in bound.roster.voices.iter().enumerate() {
+            let owner = match (is_mine(bound, voice), is_heard(bound, voice)) {
+                (true, _) => Owner::Mine,
+                (false, true) => Owner::Voice(index),
+                (false, false) => continue,
+            };
+            voice.homes.iter().filter_map(|home| site_of(home)).for_each(|site| kept.claim(site, owner));
+            if owner == Owner::Mine {
+                let own = own_homes(live, bound, voice).filter_map(|(_, home)| site_of(&home));
+                own.for_each(|site| kept.claim(site, owner));
+            }
+        }
+        kept
+    }
+
     fn claim(&mut self, site: String, owner: Owner) {
         let claimed = self.0.entry(site).or_insert(Some(owner));
         if owner == Owner::Mine {
@@ -153,6 +174,19 @@ fn site_of(home: &str) -> Option<String> {
     Some(site)
 }
 
+fn is_mine(bound: &Bound, voice: &Voice) -> bool {
+    bound.roster.has_role(voice, Role::Mine)
+}
+
+fn is_heard(bound: &Bound, voice: &Voice) -> bool {
+    voice.lists.iter().filter_map(|list| bound.roster.lists.get(*list)).any(|list| list.role.is_listened_to())
+}
+
+/// What the feeds of a voice say of their homes.
+fn own_homes<'a>(live: &'a Live, bound: &'a Bound, voice: &'a Voice) -> impl Iterator<Item = (&'a FeedUrl, String)> {
+    voice.feeds.iter().filter_map(|url| Some((url, home_of(live, *bound.ids.get(url)?)?)))
+}
+
 /// What a feed says of its home; as long as nobody knows whether it is the one that its outline named before, what that
 /// one said stands in for it.
 fn home_of(live: &Live, feed: FeedId) -> Option<String> {
@@ -163,6 +197,42 @@ fn home_of(live: &Live, feed: FeedId) -> Option<String> {
 
 fn host(comparable: &str) -> &str {
     comparable.split(['/', '?']).next().unwrap_or_default()
+}
+
+/// The sites of [`Sites::of_keeper`], kept until something that they rest on changes.
+#[derive(Debug, Default)]
+pub struct KeeperSites(Mutex<Option<Kept>>);
+
+#[derive(Debug)]
+struct Kept {
+    revision: u64,
+    mine: Mine,
+    /// The feeds of yours, with what they say of their homes; and when that was looked at last.
+    own: Vec<(FeedId, Option<String>)>,
+    homes: u64,
+    sites: Arc<Sites>,
+}
+
+impl KeeperSites {
+    /// The sites as they are now.
+    pub fn now(&self, live: &Live, bound: &Bound, mine: &Mine) -> Arc<Sites> {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // Counted before it is read: what changes meanwhile is looked at again.
+        let homes = live.homes();
+        if let Some(kept) = kept.as_mut()
+            && kept.revision == bound.revision
+            && kept.mine == *mine
+            && (kept.homes == homes || kept.own.iter().all(|(feed, home)| home_of(live, *feed) == *home))
+        {
+            kept.homes = homes;
+            return Arc::clone(&kept.sites);
+        }
+        let own = bound.roster.voices.iter().filter(|voice| is_mine(bound, voice)).flat_map(|voice| &voice.feeds);
+        let own = own.filter_map(|url| bound.ids.get(url)).map(|feed| (*feed, home_of(live, *feed))).collect();
+        let sites = Arc::new(Sites::of_keeper(live, bound, mine));
+        *kept = Some(Kept { revision: bound.revision, mine: mine.clone(), own, homes, sites: Arc::clone(&sites) });
+        sites
+    }
 }
 
 /// Spreads numbers that are hashes already over the bits that a map looks at.
@@ -189,8 +259,6 @@ impl Hasher for Spread {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
     use crate::lists::opml;
     use crate::lists::roster::{ListInput, Roster};
@@ -288,6 +356,8 @@ mod tests {
                     "Me|http://me.example/f|http://other.example/",
                     "Eve|http://e.example/f|",
                     "Di|http://host.example/di/f|",
+                    "Hal|http://h.example/f|http://host.example/hal",
+                    "Gil|http://host.example/gil/f|",
                     "Fay|http://f.example/f|",
                 ],
             ),
@@ -298,6 +368,7 @@ mod tests {
             ("http://c.example/f", "http://a.example/"),
             ("http://e.example/f", "http://a.example/posts"),
             ("http://host.example/di/f", "http://host.example/me/di"),
+            ("http://host.example/gil/f", "http://host.example/hal/gil"),
             ("http://f.example/f", "http://fay.example/blog"),
             ("http://x.example/comments", "http://y.example/"),
         ];
@@ -307,8 +378,10 @@ mod tests {
             ("http://me.example/x", "me"),
             ("http://other.example/x", "me"),
             ("http://host.example/me/x", "me"),
+            ("http://host.example/me/di/x", "me"),
+            ("http://host.example/hal/x", "Hal"),
             // From the same host, so it may well have its home there.
-            ("http://host.example/me/di/x", "Di"),
+            ("http://host.example/hal/gil/x", "Gil"),
             ("http://a.example/x", "Ann"),
             ("http://a.example/posts/x", "Ann"),
             ("http://fay.example/blog/x", "Fay"),

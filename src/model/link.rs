@@ -59,6 +59,11 @@ impl Link {
     pub fn prefixes(&self) -> &[u32] {
         &self.prefixes[..usize::from(self.depth)]
     }
+
+    /// Whether the page is the last of its own prefixes: it has no query, and lies no deeper than they go.
+    pub fn is_prefix(&self) -> bool {
+        self.prefixes().last() == Some(&Fnv(self.page).folded())
+    }
 }
 
 /// The hash of a site's prefix in comparable form (`example.org/~ann`), to be found among [`Link::prefixes`]; `None`
@@ -110,6 +115,7 @@ mod tests {
             let expected: Vec<u32> = sites.iter().filter_map(|site| prefix_hash(site)).collect();
             assert_eq!(link.prefixes(), expected, "{address}");
             assert_eq!(Link::from_parts(link.page, link.prefixes()), link);
+            assert_eq!(link.is_prefix(), address.ends_with('/'), "{address}");
         }
         assert_eq!(Link::to("https://example.org/a/#top"), Link::to("http://www.example.org/a?utm_source=x"));
         assert_ne!(Link::to("https://example.org/a"), Link::to("https://example.org/a?b"));

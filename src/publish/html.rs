@@ -7,6 +7,7 @@ mod entries;
 mod front;
 mod layout;
 mod message;
+mod plain;
 mod plot;
 mod river;
 mod status;
@@ -18,6 +19,7 @@ use sha2::{Digest, Sha256};
 
 pub use front::{Circle, Folder, Front, Hearing, front};
 pub use message::message;
+pub use plain::{answered, present, rolodex, voice};
 pub use river::river;
 pub use status::{Asked, FeedRow, ListRow, Status, status};
 

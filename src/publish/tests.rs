@@ -141,7 +141,10 @@ fn pages_for_people_are_whole_and_load_nothing() {
         ("village.html", html::river(&village(), &site())),
         (
             "front.html",
-            html::front(&Front { river: &village(), circles: &circles(), hearing: Hearing::Everybody }, &site()),
+            html::front(
+                &Front { river: &village(), circles: &circles(), hearing: Hearing::Everybody, today: None },
+                &site(),
+            ),
         ),
         ("message.html", html::message(&site(), "Nothing <here>", &["There is no view at /x."], &site().lists)),
         ("status.html", html::status(&feeds(), &site())),
@@ -151,7 +154,7 @@ fn pages_for_people_are_whole_and_load_nothing() {
     snapshot("river", documents[0].1);
     snapshot(
         "front",
-        &html::front(&Front { river: &rich(), circles: &circles(), hearing: Hearing::Everybody }, &site()),
+        &html::front(&Front { river: &rich(), circles: &circles(), hearing: Hearing::Everybody, today: None }, &site()),
     );
     snapshot("message", documents[3].1);
     snapshot("status", documents[4].1);
@@ -163,7 +166,8 @@ fn pages_for_people_are_whole_and_load_nothing() {
 #[test]
 fn the_front_page_says_how_far_listening_has_come() {
     let empty = sample::page("/listen", "Everyone", Vec::new());
-    let at = |circles: &[Circle], hearing| html::front(&Front { river: &empty, circles, hearing }, &site());
+    let at =
+        |circles: &[Circle], hearing| html::front(&Front { river: &empty, circles, hearing, today: None }, &site());
     let nobody = at(&[], Hearing::Nobody);
     assert!(nobody.contains("Nobody is listed yet") && nobody.contains("followers.opml"));
     let first = at(&circles(), Hearing::FirstRound { asked: 12, feeds: 54 });
@@ -177,7 +181,7 @@ fn the_front_page_says_how_far_listening_has_come() {
 fn pages_say_quietly_that_feeds_need_a_look() {
     let mut page = village();
     let pages = |page: &Page| {
-        let front = Front { river: page, circles: &circles(), hearing: Hearing::Everybody };
+        let front = Front { river: page, circles: &circles(), hearing: Hearing::Everybody, today: None };
         [html::front(&front, &site()), html::river(page, &site())]
     };
     assert!(pages(&page).iter().all(|page| !page.contains("/health.html")));

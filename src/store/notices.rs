@@ -80,7 +80,8 @@ pub(super) fn add(transaction: &WriteTransaction, notices: &[Notice]) -> Result<
     Ok(())
 }
 
-/// Lets go what of a kind is too old, or too much; what was told long ago may come true again.
+/// Lets go what of a kind is too old, or too much. What was told long ago may come true again; what merely had to make
+/// room is not told again.
 fn drop_old(
     table: &mut Table<'_, &'static NoticeBytes, &'static [u8]>,
     told: &mut Table<'_, (u8, u64), i64>,
@@ -91,17 +92,24 @@ fn drop_old(
     let too_many = table.range::<&NoticeBytes>(&first..=&last)?.count().saturating_sub(MAX_NOTICES);
     let mut going = Vec::new();
     for (n, row) in table.range::<&NoticeBytes>(&first..=&last)?.enumerate() {
-        let (key, value) = row?;
+        let (key, _) = row?;
         if n >= too_many && notice_key(key.value()).listed_at >= too_old {
             break;
         }
-        going.push((*key.value(), decode::<NoticeRecord<'_>>(value.value(), "notice")?.mark));
+        going.push(*key.value());
     }
-    for (key, mark) in going {
+    for key in going {
         table.remove(&key)?;
-        told.remove((kind, mark))?;
     }
+    told.retain_in((kind, 0)..=(kind, u64::MAX), |_, at| at >= too_old.millis())?;
     Ok(())
+}
+
+/// Which of some marks were told.
+pub(super) fn are_told(transaction: &ReadTransaction, marks: &[(NoticeKind, Hash64)]) -> Result<Vec<bool>, Fault> {
+    let Some(told) = if_made(transaction, TOLD)? else { return Ok(vec![false; marks.len()]) };
+    let is_told = |(kind, mark): &(NoticeKind, Hash64)| Ok(told.get((number_of(*kind), mark.0))?.is_some());
+    marks.iter().map(is_told).collect()
 }
 
 /// At most `max` notices of each kind behind `before`, all together newest first.

@@ -51,6 +51,14 @@ impl Home {
         self
     }
 
+    /// Adds keys of `[server]`; the last change to the configuration.
+    #[must_use]
+    pub(crate) fn serving(self, toml: &str) -> Self {
+        let written = fs::read_to_string(self.configuration()).unwrap();
+        fs::write(self.configuration(), written.replace("[server]\n", &format!("[server]\n{toml}\n"))).unwrap();
+        self
+    }
+
     fn configure(&self) {
         let mut allowed = String::new();
         for address in &self.allowed {
@@ -104,10 +112,26 @@ impl Home {
         daemon
     }
 
+    /// Starts the daemon so that a limit on the size of files makes its writes fail and does not end it, and waits until
+    /// it is ready. It has no log, which is a file too.
+    pub(crate) fn start_outliving_limits(&self) -> Daemon {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\" 2>/dev/null"]);
+        let command = self.command();
+        shell.arg(command.get_program()).args(command.get_args()).current_dir(self.path(""));
+        let mut daemon = self.spawn(shell);
+        daemon.wait_until_ready();
+        daemon
+    }
+
     /// Starts the daemon and waits for nothing.
     pub(crate) fn launch(&self) -> Daemon {
+        self.spawn(self.command())
+    }
+
+    fn spawn(&self, mut command: Command) -> Daemon {
         let log = fs::OpenOptions::new().create(true).append(true).open(self.path("log")).unwrap();
-        let child = self.command().arg("run").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).spawn().unwrap();
+        let child = command.arg("run").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).spawn().unwrap();
         Daemon { child, log: self.path("log"), url: String::new() }
     }
 }
@@ -140,6 +164,12 @@ impl Daemon {
     /// Asks for a path with further headers.
     pub(crate) fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
         self.try_get(path, headers).unwrap_or_else(|error| panic!("GET {path}: {error}"))
+    }
+
+    /// Sends anything to a path; the body of a `HEAD` is empty.
+    pub(crate) fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+        let sent = send(method, &self.url(path), headers, body);
+        sent.unwrap_or_else(|error| panic!("{method} {path}: {error}"))
     }
 
     /// Asks for a path; an error where the daemon does not answer.
@@ -236,6 +266,11 @@ impl Answer {
 
 /// Asks for a URL once, follows nothing, decodes nothing.
 pub(crate) fn fetch(url: &str, headers: &[(&str, &str)]) -> reqwest::Result<Answer> {
+    send("GET", url, headers, "")
+}
+
+/// Sends one request, follows nothing, decodes nothing.
+pub(crate) fn send(method: &str, url: &str, headers: &[(&str, &str)], body: &str) -> reqwest::Result<Answer> {
     static CLIENT: LazyLock<(tokio::runtime::Runtime, reqwest::Client)> = LazyLock::new(|| {
         // A second test in this process may have been first.
         let _ = rustls::crypto::ring::default_provider().install_default();
@@ -245,7 +280,10 @@ pub(crate) fn fetch(url: &str, headers: &[(&str, &str)]) -> reqwest::Result<Answ
     });
     let (runtime, client) = &*CLIENT;
     runtime.block_on(async {
-        let mut request = client.get(url);
+        let mut request = client.request(method.parse().unwrap(), url);
+        if !body.is_empty() {
+            request = request.body(body.to_owned());
+        }
         for (name, value) in headers {
             request = request.header(*name, *value);
         }

@@ -10,6 +10,7 @@ mod month;
 #[allow(dead_code, reason = "the example uses the rest")]
 mod village;
 
+mod answered;
 mod answers;
 mod cleaning;
 mod command_line;
@@ -19,6 +20,7 @@ mod discovery;
 mod fetching;
 mod guard;
 mod health;
+mod heard;
 mod house;
 mod includes;
 mod list_edits;
@@ -30,6 +32,7 @@ mod origin;
 mod readers;
 mod reading;
 mod regressions;
+mod relations;
 mod short_month;
 mod store;
 mod systemd;

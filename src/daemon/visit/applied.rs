@@ -8,15 +8,17 @@ use std::time::Duration;
 
 use tracing::{debug, info, warn};
 
+use super::heard::Heard;
 use crate::feeds::clean::Cleaner;
 use crate::feeds::identity::{Reconciled, reconcile};
 use crate::feeds::schedule::{self, Answered, Limits, Outcome};
+use crate::http::App;
 use crate::listen::health::news::{self, Address};
 use crate::listen::live::Bound;
 use crate::model::{
     Came, Change, Document, Feed, FeedState, FeedUrl, Fetch, HealthEvent, IdentityRule, Timestamp, Validators,
 };
-use crate::store::{Store, StoreError};
+use crate::store::StoreError;
 
 /// What an answer brought for the store, beside the schedule.
 pub(super) struct Taken {
@@ -51,6 +53,7 @@ impl Taken {
 pub(super) struct Applied {
     pub(super) feed: Feed,
     pub(super) changes: Vec<Change>,
+    pub(super) heard: Heard,
     pub(super) events: Vec<HealthEvent>,
     pub(super) added: u32,
     pub(super) shows: bool,
@@ -59,25 +62,28 @@ pub(super) struct Applied {
 /// What a document changes in a feed's entries.
 pub(super) struct Merged {
     pub(super) changes: Vec<Change>,
+    pub(super) heard: Heard,
     pub(super) added: u32,
     pub(super) identity: IdentityRule,
     pub(super) dates: Vec<Timestamp>,
 }
 
-/// Compares a document of so many bytes with what is stored. Only new and changed entries are cleaned.
+/// Compares a document of so many bytes with what is stored. Only new and changed entries are cleaned and heard.
 pub(super) fn merge(
-    store: &Store,
+    app: &App,
+    bound: &Bound,
     old: &Feed,
     document: &Document,
     bytes: usize,
     now: Timestamp,
 ) -> Result<Merged, StoreError> {
     let cleaner = Cleaner::new(bytes);
-    let known = store.known(old.id)?;
+    let known = app.store.known(old.id)?;
     let mut reconciled: Reconciled = reconcile(old, &known, document, now);
     let changes = reconciled.changes(old.id, document, now, |markup, base| cleaner.html(markup, base));
     let dates = std::mem::take(&mut reconciled.dates);
-    Ok(Merged { changes, added: reconciled.added, identity: reconciled.identity, dates })
+    let heard = Heard::of(app, bound, old, &changes)?;
+    Ok(Merged { changes, heard, added: reconciled.added, identity: reconciled.identity, dates })
 }
 
 /// What beside the answer decides about a feed's next state.
@@ -93,11 +99,11 @@ pub(super) struct Circumstances {
 }
 
 /// The feed's next state.
-pub(super) fn apply(store: &Store, old: &Feed, taken: Taken, under: &Circumstances) -> Result<Applied, StoreError> {
+pub(super) fn apply(app: &App, old: &Feed, taken: Taken, under: &Circumstances) -> Result<Applied, StoreError> {
     let &Circumstances { ref bound, ref limits, is_pushed, jitter, now } = under;
     let Taken { mut outcome, validators, document, found, is_cut } = taken;
     let mut feed = old.clone();
-    let mut changes = Vec::new();
+    let (mut changes, mut heard) = (Vec::new(), Heard::default());
     let mut added = 0;
     let mut address = Address::Kept;
     if let Some(Read { document, bytes, body_hash }) = document {
@@ -105,11 +111,12 @@ pub(super) fn apply(store: &Store, old: &Feed, taken: Taken, under: &Circumstanc
         if let Outcome::Fetched { answer: Answered { moved: Some(moved), .. }, .. } = &outcome {
             reached.moved_to = Some(moved.to.clone());
         }
-        let merged = merge(store, &reached, &document, bytes, now)?;
+        let merged = merge(app, bound, &reached, &document, bytes, now)?;
         if let Outcome::Fetched { dates, .. } = &mut outcome {
             *dates = merged.dates;
         }
-        (changes, added, feed.identity) = (merged.changes, merged.added, merged.identity);
+        (changes, heard) = (merged.changes, merged.heard);
+        (added, feed.identity) = (merged.added, merged.identity);
         feed.about = document.about;
         feed.body_hash = body_hash;
     }
@@ -150,7 +157,7 @@ pub(super) fn apply(store: &Store, old: &Feed, taken: Taken, under: &Circumstanc
         || feed.moved_to != old.moved_to
         || feed.trouble != old.trouble
         || !events.is_empty();
-    Ok(Applied { feed, changes, events, added, shows })
+    Ok(Applied { feed, changes, heard, events, added, shows })
 }
 
 /// A fetch as it is remembered; none where our own network was at fault.

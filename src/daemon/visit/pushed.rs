@@ -6,6 +6,7 @@ use bytes::Bytes;
 use tracing::warn;
 
 use super::applied::{Applied, Merged, merge};
+use super::heard::Heard;
 use super::{Visitor, now};
 use crate::feeds::fetch::{self, Client};
 use crate::feeds::{parse, schedule};
@@ -71,13 +72,13 @@ impl Visitor {
         document.complete = false;
         let _claim = self.claims.claim(id).await;
         let Some(feed) = self.app.live.feed(id) else { return TakenIn::NotKept };
-        let (store, before) = (Arc::clone(&self.app.store), Arc::clone(&feed));
-        let merged = self.work(move || merge(&store, &before, &document, bytes, now())).await;
+        let (app, before) = (Arc::clone(&self.app), Arc::clone(&feed));
+        let merged = self.work(move || merge(&app, &app.live.bound(), &before, &document, bytes, now())).await;
         match merged {
-            Ok(Merged { changes, added, identity, .. }) => {
+            Ok(Merged { changes, heard, added, identity, .. }) => {
                 let shows = changes.iter().any(|change| change.entry.is_some());
                 let next = Feed { identity, ..Feed::clone(&feed) };
-                let applied = Applied { feed: next, changes, events: Vec::new(), added, shows };
+                let applied = Applied { feed: next, changes, heard, events: Vec::new(), added, shows };
                 if self.put(&feed, applied).await { TakenIn::Kept(added) } else { TakenIn::NotKept }
             }
             Err(fault) => {
@@ -98,6 +99,9 @@ impl Visitor {
         if next.schedule.next_poll >= feed.schedule.next_poll {
             return false;
         }
-        self.put(&feed, Applied { feed: next, changes: Vec::new(), events: Vec::new(), added: 0, shows: false }).await
+        let unheard = Heard::default();
+        let applied =
+            Applied { feed: next, changes: Vec::new(), heard: unheard, events: Vec::new(), added: 0, shows: false };
+        self.put(&feed, applied).await
     }
 }

@@ -115,7 +115,8 @@ fn is_silent(feed: &Feed, at: Timestamp) -> bool {
     silent_by(feed.schedule.rhythm, feed.newest, at)
 }
 
-fn silent_by(rhythm: Option<Duration>, newest: Option<Timestamp>, at: Timestamp) -> bool {
+/// Whether somebody of this rhythm, who spoke last at `newest`, counts as silent at an instant.
+pub(in crate::listen) fn silent_by(rhythm: Option<Duration>, newest: Option<Timestamp>, at: Timestamp) -> bool {
     let (Some(rhythm), Some(newest)) = (rhythm, newest) else { return false };
     at.since(newest) > SILENT_AT_LEAST.max(rhythm.saturating_mul(SILENT_RHYTHMS))
 }

@@ -3,6 +3,7 @@
 use maud::{Markup, html};
 
 use crate::listen::page::{Page, Query};
+use crate::listen::people::Today;
 use crate::model::Role;
 use crate::publish::Site;
 
@@ -23,6 +24,8 @@ pub struct Front<'a> {
     pub circles: &'a [Circle],
     /// How far listening has come.
     pub hearing: Hearing,
+    /// What the keeper may want to do today; `None` for everybody else.
+    pub today: Option<&'a Today>,
 }
 
 /// A list, as the front page shows it.

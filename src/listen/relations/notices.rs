@@ -1,0 +1,233 @@
+//! What has come true between you and the voices, in words: each told once.
+//!
+//! Pure: what is told follows from the scene, and from what was told before. Only what came true lately is news
+//! ([`LATELY`]), so that neither a new installation nor a new version tells of years. What comes true while the daemon
+//! does not run is told when it runs again within that time.
+
+mod words;
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+
+use crate::listen::health::news;
+use crate::lists::roster::VoiceIndex;
+use crate::model::{EntryKey, FeedId, Hash64, ListEventKind, Notice, NoticeKind, Timestamp, Trouble};
+use crate::store::{Head, StoreError};
+
+use super::bridges::{self, Site};
+use super::conversations::{self, Talk};
+use super::gathered::Gathered;
+use super::newcomers::{self, Change, first_bits};
+use super::who::Desk;
+use words::Words;
+
+/// Most notices of one call; the others come with the next.
+const MAX_NOTICES: usize = 200;
+/// How long ago something may have come true to be told.
+const LATELY: Duration = Duration::from_hours(7 * 24);
+/// How long somebody may be away from a list without its being told (see [`crate::lists::diff::AWAY_BRIEFLY`]).
+const AWAY_BRIEFLY: Duration = crate::lists::diff::AWAY_BRIEFLY;
+/// How long words wait for an answer until it is told.
+const NEGLECTED_AFTER: Duration = Duration::from_hours(30 * 24);
+/// The least pause after which somebody comes back…
+const PAUSE_AT_LEAST: Duration = Duration::from_hours(60 * 24);
+/// …and so many times the rhythm.
+const PAUSE_RHYTHMS: u32 = 4;
+/// How long ago a silence may have begun to be told: it is noticed by the next fetch, which may be late.
+const SILENT_LATELY: Duration = Duration::from_hours(30 * 24);
+
+/// Something that has come true, and may have been told before.
+struct True<'a> {
+    kind: NoticeKind,
+    /// It was told where one of these was; the first one is kept.
+    marks: Vec<Hash64>,
+    since: Timestamp,
+    what: What<'a>,
+}
+
+/// What has come true.
+enum What<'a> {
+    Newcomer(&'a Change),
+    FirstHeard(VoiceIndex, EntryKey),
+    FellSilent(VoiceIndex, EntryKey),
+    CameBack { voice: VoiceIndex, entry: EntryKey, before: Timestamp },
+    Neglected(VoiceIndex, EntryKey),
+    Conversation(&'a Talk),
+    Bridge(&'a Site),
+}
+
+/// What has come true and was not told yet, what did so first first. `waiting` are the voices whose words wait, with the
+/// first of those words; `address` makes the absolute address of a path here.
+pub(super) fn notices(
+    desk: &Desk<'_>,
+    gathered: &Gathered,
+    waiting: impl Iterator<Item = (VoiceIndex, EntryKey)>,
+    address: &dyn Fn(&str) -> String,
+) -> Result<Vec<Notice>, StoreError> {
+    let now = desk.scene.now;
+    let lately = now.minus(LATELY);
+    let changes = newcomers::gather(desk, lately)?;
+    let mut all: Vec<True<'_>> = changes.iter().filter_map(|change| newcomer(change, now)).collect();
+    first_heard(desk, &changes, &mut all)?;
+    for voice in desk.voices.heard() {
+        all.extend(fell_silent(desk, voice)?);
+        all.extend(came_back(desk, voice, lately)?);
+    }
+    all.extend(waiting.filter(|(_, first)| now.since(first.listed_at) >= NEGLECTED_AFTER).map(|(voice, first)| True {
+        kind: NoticeKind::Neglected,
+        marks: vec![mark_of(first)],
+        since: first.listed_at.plus(NEGLECTED_AFTER),
+        what: What::Neglected(voice, first),
+    }));
+    all.extend(gathered.talks.iter().filter(|talk| talk.began >= lately).map(|talk| True {
+        kind: NoticeKind::Conversation,
+        marks: conversations::marks(talk),
+        since: talk.began,
+        what: What::Conversation(talk),
+    }));
+    all.extend(gathered.sites.iter().filter(|site| site.third >= lately).map(|site| True {
+        kind: NoticeKind::Bridge,
+        marks: vec![bridges::mark(site)],
+        since: site.third,
+        what: What::Bridge(site),
+    }));
+    let mut news = untold(desk, all)?;
+    news.sort_by_key(|one| (one.since, one.kind, one.marks.first().copied()));
+    let mut notices: Vec<Notice> = Vec::new();
+    for one in news {
+        if notices.len() == MAX_NOTICES {
+            break;
+        }
+        let (Some(mark), Some(words)) = (one.marks.first(), words::of(desk, &one.what, address)?) else { continue };
+        let seq = Notice::FIRST_SEQ + notices.len() as u32;
+        let key = EntryKey { listed_at: now, feed: words.feed.unwrap_or(Notice::NOBODY), seq };
+        let Words { title, text, link, about, .. } = words;
+        notices.push(Notice { key, kind: one.kind, mark: *mark, title, text, link, about });
+    }
+    Ok(notices)
+}
+
+/// What was not told before.
+fn untold<'a>(desk: &Desk<'_>, mut all: Vec<True<'a>>) -> Result<Vec<True<'a>>, StoreError> {
+    let marks = all.iter().flat_map(|one| one.marks.iter().map(|mark| (one.kind, *mark)));
+    let told = desk.scene.store.are_told(&marks.collect::<Vec<_>>())?;
+    let mut told = told.into_iter();
+    all.retain(|one| told.by_ref().take(one.marks.len()).filter(|is_told| *is_told).count() == 0);
+    // Two conversations about one page, weeks apart, are told as one.
+    let mut seen = HashSet::new();
+    all.retain(|one| one.marks.iter().all(|mark| seen.insert((one.kind, *mark))));
+    Ok(all)
+}
+
+/// A departure is told when it lasts.
+fn newcomer(change: &Change, now: Timestamp) -> Option<True<'_>> {
+    let event = &change.event;
+    let is_brief = event.kind == ListEventKind::Left && now.since(event.at) < AWAY_BRIEFLY;
+    (!is_brief).then(|| True {
+        kind: NoticeKind::Newcomer,
+        marks: vec![newcomers::mark(event)],
+        since: event.at,
+        what: What::Newcomer(change),
+    })
+}
+
+/// Those who came and have been heard since, and never before.
+fn first_heard<'a>(desk: &Desk<'_>, changes: &[Change], all: &mut Vec<True<'a>>) -> Result<(), StoreError> {
+    let mut seen = HashSet::new();
+    for change in changes.iter().filter(|change| change.event.kind != ListEventKind::Left) {
+        let Some(voice) = change.voice.filter(|voice| seen.insert(*voice)) else { continue };
+        let feeds = desk.voices.feeds(voice);
+        let mut firsts = Vec::new();
+        for feed in feeds {
+            let Some(first) = desk.snapshot().first_since(*feed, Timestamp::MIN)? else { continue };
+            firsts.extend(head(desk, first)?.map(|head| head.first_seen));
+        }
+        let Some(since) = firsts.iter().min().filter(|first| **first >= change.event.at) else { continue };
+        let Some(newest) = newest(desk, feeds)? else { continue };
+        let marks = feeds.iter().map(|feed| mark_of_text(&format!("feed {}", feed.0))).collect();
+        let what = What::FirstHeard(voice, newest.key);
+        all.push(True { kind: NoticeKind::FirstHeard, marks, since: *since, what });
+    }
+    Ok(())
+}
+
+/// A voice all of whose feeds have fallen silent, and not before anybody listened.
+fn fell_silent<'a>(desk: &Desk<'_>, voice: VoiceIndex) -> Result<Option<True<'a>>, StoreError> {
+    let feeds = desk.voices.feeds(voice).iter().filter_map(|feed| desk.live().feed(*feed));
+    let mut last = None;
+    for feed in feeds.filter(|feed| feed.entries > 0) {
+        if feed.trouble != Some(Trouble::Silent) {
+            return Ok(None);
+        }
+        last = last.max(Some((feed.newest, feed.id)));
+    }
+    let Some((_, feed)) = last else { return Ok(None) };
+    let (Some(feed), Some(newest)) = (desk.live().feed(feed), newest(desk, &[feed])?) else { return Ok(None) };
+    let is_silent = |at| news::silent_by(feed.schedule.rhythm, Some(newest.key.listed_at), at);
+    let is_news = !is_silent(newest.first_seen) && !is_silent(desk.scene.now.minus(SILENT_LATELY));
+    Ok(is_news.then(|| True {
+        kind: NoticeKind::FellSilent,
+        marks: vec![mark_of(newest.key)],
+        since: newest.key.listed_at,
+        what: What::FellSilent(voice, newest.key),
+    }))
+}
+
+/// A voice that spoke lately after a long pause. Its first words of that time are the only ones that could.
+fn came_back<'a>(desk: &Desk<'_>, voice: VoiceIndex, since: Timestamp) -> Result<Option<True<'a>>, StoreError> {
+    let feeds = desk.voices.feeds(voice);
+    let mut first: Option<EntryKey> = None;
+    for (feed, newest) in desk.live().newest(feeds) {
+        if newest >= since {
+            let found = desk.snapshot().first_since(feed, since)?;
+            first = first.into_iter().chain(found).min();
+        }
+    }
+    let Some(entry) = first.filter(|entry| entry.listed_at <= desk.scene.now) else { return Ok(None) };
+    let (mut before, mut rhythm) = (None, None::<Duration>);
+    for feed in feeds {
+        let heads = desk.snapshot().heads(*feed, Some(entry), 1)?;
+        before = before.max(heads.first().map(|head| head.key.listed_at));
+        let own = desk.live().feed(*feed).and_then(|feed| feed.schedule.rhythm);
+        rhythm = rhythm.into_iter().chain(own).min();
+    }
+    let Some(before) = before else { return Ok(None) };
+    let least = PAUSE_AT_LEAST.max(rhythm.unwrap_or_default().saturating_mul(PAUSE_RHYTHMS));
+    let what = What::CameBack { voice, entry, before };
+    let came_back = entry.listed_at.since(before) >= least;
+    Ok(came_back.then(|| True {
+        kind: NoticeKind::CameBack,
+        marks: vec![mark_of(entry)],
+        since: entry.listed_at,
+        what,
+    }))
+}
+
+/// The newest entry of some feeds.
+fn newest(desk: &Desk<'_>, feeds: &[FeedId]) -> Result<Option<Head>, StoreError> {
+    let mut newest: Option<Head> = None;
+    for feed in feeds {
+        let head = desk.snapshot().heads(*feed, None, 1)?.pop();
+        newest = newest.into_iter().chain(head).max_by_key(|head| head.key);
+    }
+    Ok(newest)
+}
+
+/// The head of an entry.
+fn head(desk: &Desk<'_>, key: EntryKey) -> Result<Option<Head>, StoreError> {
+    let behind = EntryKey { seq: key.seq.saturating_add(1), ..key };
+    Ok(desk.snapshot().heads(key.feed, Some(behind), 1)?.pop().filter(|head| head.key == key))
+}
+
+fn mark_of(key: EntryKey) -> Hash64 {
+    mark_of_text(&key.to_string())
+}
+
+fn mark_of_text(text: &str) -> Hash64 {
+    first_bits(Sha256::new_with_prefix(text))
+}
+
+#[cfg(test)]
+mod tests;
