@@ -9,14 +9,13 @@ use std::collections::{HashSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use http_body_util::{BodyExt, LengthLimitError, Limited};
-use hyper::body::{Body, Incoming};
-use hyper::header::{self, HeaderMap, HeaderValue};
+use hyper::body::Incoming;
+use hyper::header;
 use hyper::{Method, Request, Response, StatusCode};
 use tokio::sync::mpsc;
 
-use super::App;
-use super::answer::{Answer, text};
+use super::answer::{Answer, closing, not_that_way, text};
+use super::{App, form};
 use crate::feeds::webmention::{BadClaim, Claim};
 use crate::listen::sites::Owner;
 use crate::model::{Timestamp, comparable_link};
@@ -26,8 +25,6 @@ pub const ENDPOINT: &str = "/webmention";
 
 /// The largest form, in bytes.
 const MAX_FORM_BYTES: usize = 16 << 10;
-/// Time for a form to arrive.
-const FORM_TIMEOUT: Duration = Duration::from_secs(10);
 /// Claims that wait for the daemon.
 const MAX_WAITING: usize = 64;
 /// When to come again where too many wait.
@@ -124,20 +121,14 @@ impl Rates {
 /// Answers whoever tells of a link.
 pub(super) async fn answer(app: &Arc<App>, request: Request<Incoming>) -> Response<Answer> {
     if request.method() != Method::POST {
-        let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "Webmentions are sent here by POST.\n".to_owned());
-        response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
-        return response;
+        return not_that_way("POST");
     }
-    if !is_form(request.headers()) {
-        let message = "Webmentions come as application/x-www-form-urlencoded.\n".to_owned();
-        return closing(text(StatusCode::UNSUPPORTED_MEDIA_TYPE, message));
-    }
-    let form = match form(request).await {
-        Ok(form) => form,
-        Err(refusal) => return closing(*refusal),
+    let fields = match form::read(request, MAX_FORM_BYTES).await {
+        Ok(fields) => fields,
+        Err((status, why)) => return closing(text(status, format!("{why}\n"))),
     };
     let refused = |why: &str| text(StatusCode::BAD_REQUEST, format!("{why}.\n"));
-    let claim = match claim(&form) {
+    let claim = match claim(&fields) {
         Ok(claim) => claim,
         Err(fault) => return refused(&fault.to_string()),
     };
@@ -156,34 +147,10 @@ pub(super) async fn answer(app: &Arc<App>, request: Request<Incoming>) -> Respon
     }
 }
 
-fn is_form(headers: &HeaderMap) -> bool {
-    let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    kind.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/x-www-form-urlencoded")
-}
-
-/// The form, or what is answered instead.
-async fn form(request: Request<Incoming>) -> Result<Vec<u8>, Box<Response<Answer>>> {
-    let refusal = |status, message: &str| Err(Box::new(text(status, format!("{message}\n"))));
-    let too_large = || refusal(StatusCode::PAYLOAD_TOO_LARGE, "A form with two addresses is not that large.");
-    if request.body().size_hint().lower() > MAX_FORM_BYTES as u64 {
-        return too_large();
-    }
-    let reading = Limited::new(request.into_body(), MAX_FORM_BYTES).collect();
-    match tokio::time::timeout(FORM_TIMEOUT, reading).await {
-        Ok(Ok(body)) => Ok(body.to_bytes().to_vec()),
-        Ok(Err(fault)) if fault.is::<LengthLimitError>() => too_large(),
-        Ok(Err(_)) => refusal(StatusCode::BAD_REQUEST, "The form broke off."),
-        Err(_) => refusal(StatusCode::REQUEST_TIMEOUT, "That took too long."),
-    }
-}
-
 /// What a form claims (section 3.1.3); of fields that stand there twice the first counts.
-fn claim(form: &[u8]) -> Result<Claim, BadClaim> {
-    let field = |wanted: &str| {
-        let mut fields = url::form_urlencoded::parse(form);
-        fields.find(|(name, _)| name == wanted).map(|(_, value)| value).unwrap_or_default()
-    };
-    Claim::parse(&field("source"), &field("target"))
+fn claim(fields: &[(String, String)]) -> Result<Claim, BadClaim> {
+    let field = |wanted: &str| fields.iter().find(|(name, _)| name == wanted).map_or("", |(_, value)| value);
+    Claim::parse(field("source"), field("target"))
 }
 
 /// Whether the target is a page of the keeper's (section 3.2.1); `None` where that could not be found out.
@@ -195,12 +162,6 @@ async fn is_about_us(app: &Arc<App>, claim: &Claim) -> Option<bool> {
         sites.owner(&target)
     });
     owner.await.ok().map(|owner| owner == Some(Owner::Mine))
-}
-
-/// The rest of a body that was not read is not waited for.
-fn closing(mut response: Response<Answer>) -> Response<Answer> {
-    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-    response
 }
 
 #[cfg(test)]

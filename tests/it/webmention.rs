@@ -2,18 +2,17 @@
 //! of us is kept, changed or forgotten.
 
 use std::collections::HashMap;
-use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use listend::feeds::webmention::read;
 use listend::model::{Timestamp, Webmention, WebmentionKind};
 use listend::store::Store;
+use serde_json::Value;
 use url::Url;
 use url::form_urlencoded::Serializer;
 
-use crate::harness::{Daemon, Home, PATIENCE, until};
+use crate::harness::{Answer, Daemon, Home, until};
 use crate::origin::{Origin, Reply, Request, answer};
 
 /// A page of ours.
@@ -23,37 +22,18 @@ const LINK: &str = "<a class=u-in-reply-to href=https://me.example/post>it</a>";
 
 const SITES: &str = "[mine]\nsites = [\"https://me.example/\"]\n[webmention]\nenabled = true\n";
 
-/// What a sender got back.
-#[derive(Debug)]
-struct Sent {
-    status: u16,
-    head: String,
-}
-
-/// Says something to the endpoint.
-fn say(daemon: &Daemon, method: &str, kind: &str, body: &str) -> Sent {
-    let url = Url::parse(&daemon.url("/webmention")).unwrap();
-    let host = format!("{}:{}", url.host_str().unwrap(), url.port().unwrap());
-    let mut stream = TcpStream::connect(&host).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    let head = format!(
-        "{method} /webmention HTTP/1.1\r\nHost: {host}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
-        body.len()
-    );
-    stream.write_all(head.as_bytes()).unwrap();
-    // It may refuse the rest without reading it.
-    let _ = stream.write_all(body.as_bytes());
-    let mut answer = Vec::new();
-    let _ = stream.read_to_end(&mut answer);
-    let head = String::from_utf8_lossy(&answer).into_owned();
-    Sent { status: head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0), head }
-}
-
-const FORM: &str = "application/x-www-form-urlencoded";
-
-fn send(daemon: &Daemon, source: &str, target: &str) -> Sent {
+/// Tells the endpoint of a link.
+fn send(daemon: &Daemon, source: &str, target: &str) -> Answer {
     let form = Serializer::new(String::new()).append_pair("source", source).append_pair("target", target).finish();
-    say(daemon, "POST", FORM, &form)
+    daemon.send("POST", "/webmention", &[FORM], &form)
+}
+
+const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
+
+/// The mentions as JSON Feed: what each links to, and what it says.
+fn mentions(daemon: &Daemon) -> Vec<(String, String)> {
+    let text = |item: &Value, name: &str| item[name].as_str().unwrap_or_default().to_owned();
+    daemon.items("/mentions.json").iter().map(|item| (text(item, "url"), text(item, "content_html"))).collect()
 }
 
 /// How many looks at sources ended so.
@@ -129,13 +109,17 @@ fn a_reply_is_verified_read_and_kept() {
     let daemon = home.start();
     let source = origin.url("/reply");
     let sent = send(&daemon, &source, MINE);
-    assert_eq!(sent.status, 202, "{}", sent.head);
-    assert!(sent.head.contains("text/plain") && sent.head.contains("nosniff"), "{}", sent.head);
+    assert_eq!((sent.status, sent.header("content-type")), (202, "text/plain; charset=utf-8"), "{}", sent.text());
     wait_for(&daemon, "verified", 1);
     let asked = &origin.requests()[0];
     assert!(asked.header("accept").unwrap().starts_with(b"text/html"));
     assert!(asked.header("user-agent").unwrap().starts_with(b"listend/"));
     assert!(daemon.log().contains("a Webmention was verified"), "{}", daemon.log());
+    let shown = mentions(&daemon);
+    assert!(shown.len() == 1 && shown[0].0 == source && shown[0].1.contains("Well <b>said</b>."), "{shown:?}");
+    assert_eq!(send(&daemon, &origin.url("/nobody"), MINE).status, 202);
+    wait_for(&daemon, "refused", 1);
+    assert_eq!(mentions(&daemon), shown);
     daemon.stop();
     let kept = kept(&home, &source).expect("it is kept");
     assert_eq!((kept.source.as_str(), kept.target.as_str(), kept.kind), (&*source, MINE, WebmentionKind::Reply));
@@ -166,16 +150,15 @@ fn what_is_no_claim_about_us_is_refused() {
         ("http://ann:secret@ann.example/", MINE),
     ] {
         let sent = send(&daemon, source, target);
-        assert_eq!(sent.status, 400, "{source} {target}: {}", sent.head);
+        assert_eq!(sent.status, 400, "{source} {target}: {}", sent.text());
     }
-    assert_eq!(say(&daemon, "POST", FORM, "").status, 400);
-    assert_eq!(say(&daemon, "POST", FORM, "%%%&&&==\u{0}").status, 400);
-    assert_eq!(say(&daemon, "POST", "application/json", "{}").status, 415);
-    assert_eq!(say(&daemon, "POST", "", "").status, 415);
-    assert_eq!(say(&daemon, "POST", FORM, &"x".repeat(17 << 10)).status, 413);
+    let post = |kind: (&str, &str), body: &str| daemon.send("POST", "/webmention", &[kind], body).status;
+    assert_eq!((post(FORM, ""), post(FORM, "%%%&&&==\u{0}")), (400, 400));
+    assert_eq!((post(("content-type", "application/json"), "{}"), post(("x-nothing", ""), "source=x")), (415, 415));
+    assert_eq!(post(FORM, &"x".repeat(17 << 10)), 413);
     for method in ["GET", "HEAD", "PUT", "DELETE", "OPTIONS"] {
-        let sent = say(&daemon, method, FORM, "");
-        assert!(sent.status == 405 && sent.head.to_lowercase().contains("allow: post\r\n"), "{method}: {}", sent.head);
+        let sent = daemon.send(method, "/webmention", &[FORM], "");
+        assert_eq!((sent.status, sent.header("allow")), (405, "POST"), "{method}");
     }
     assert!(origin.requests().is_empty(), "nobody was asked");
     assert!(daemon.get("/metrics").text().contains("view=\"webmention\",format=\"other\",status=\"405\""));
@@ -188,7 +171,8 @@ fn the_endpoint_needs_no_token_and_exists_only_when_it_is_wanted() {
     let without = Home::new().with("[mine]\nsites = [\"https://me.example/\"]\n");
     let daemon = without.start();
     assert_eq!(daemon.get("/webmention").status, 404);
-    assert_eq!(send(&daemon, &origin.url("/x"), MINE).status, say_to_nothing(&daemon));
+    let nothing = daemon.send("POST", "/nothing", &[FORM], "");
+    assert_eq!(send(&daemon, &origin.url("/x"), MINE).status, nothing.status);
     daemon.stop();
     let toml = format!(
         "lists = \"lists\"\nstate = \"state\"\n[server]\nlisten = \"127.0.0.1:0\"\ntokens = [\"key\"]\n[fetch]\n\
@@ -200,16 +184,6 @@ fn the_endpoint_needs_no_token_and_exists_only_when_it_is_wanted() {
     assert_eq!(daemon.get("/listen.atom").status, 401);
     assert_eq!(send(&daemon, &origin.url("/x"), MINE).status, 202);
     until("it is verified", || daemon.log().contains("a Webmention was verified").then_some(()));
-}
-
-/// What is answered to who posts to a path where there is nothing.
-fn say_to_nothing(daemon: &Daemon) -> u16 {
-    let url = Url::parse(&daemon.url("/")).unwrap();
-    let mut stream = TcpStream::connect((url.host_str().unwrap(), url.port().unwrap())).unwrap();
-    write!(stream, "POST /nothing HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    answer.split(' ').nth(1).unwrap().parse().unwrap()
 }
 
 #[test]
@@ -248,6 +222,7 @@ fn a_source_that_is_sent_again_is_read_again() {
     pages.html("/x", &format!("<title>Second</title>{LINK}"));
     send(&daemon, &source, MINE);
     wait_for(&daemon, "updated", 1);
+    assert_eq!(mentions(&daemon).len(), 1);
     // What is no answer changes nothing of what was verified.
     pages.put("/x", 404, "text/html", "");
     send(&daemon, &source, MINE);
@@ -259,6 +234,7 @@ fn a_source_that_is_sent_again_is_read_again() {
     pages.html("/x", "<title>Third</title>");
     send(&daemon, &source, MINE);
     wait_for(&daemon, "forgotten", 1);
+    assert_eq!(mentions(&daemon), []);
     pages.html("/x", &format!("<title>Fourth</title>{LINK}"));
     send(&daemon, &source, MINE);
     wait_for(&daemon, "verified", 1);
@@ -373,9 +349,8 @@ fn a_flood_is_turned_away() {
     let let_in = statuses.iter().filter(|sent| sent.status == 202).count();
     assert_eq!(let_in, 28);
     let refused = statuses.last().unwrap();
-    let pause = refused.head.to_lowercase();
-    let pause: u64 = pause.split("retry-after: ").nth(1).unwrap().split("\r\n").next().unwrap().parse().unwrap();
-    assert!(refused.status == 429 && (3500..=3600).contains(&pause), "{}", refused.head);
+    let pause: u64 = refused.header("retry-after").parse().unwrap();
+    assert!(refused.status == 429 && (3500..=3600).contains(&pause), "{pause}");
 }
 
 #[test]

@@ -24,7 +24,8 @@ pub(super) fn excerpt(markup: &Markup, base: &Url) -> CleanHtml {
     };
     let clean = clean::html(&markup, Some(base));
     if clean.as_str().len() <= MAX_EXCERPT_BYTES {
-        let text = clean::text(clean.as_str(), MAX_EXCERPT_CHARS + 1);
+        // A word that does not fit takes its space with it, so one more would not show that there is more.
+        let text = clean::text(clean.as_str(), MAX_EXCERPT_CHARS + 2);
         if text.chars().count() <= MAX_EXCERPT_CHARS {
             return clean;
         }
@@ -77,6 +78,9 @@ mod tests {
         let long = excerpt(&html(&format!("<p>{}</p>", "word <b>by</b> word ".repeat(5000))), &base);
         assert!(long.as_str().starts_with("word by word") && long.as_str().ends_with('…'), "{}", long.as_str());
         assert!((450..=MAX_EXCERPT_CHARS).contains(&long.as_str().chars().count()));
+        let full = "x".repeat(MAX_EXCERPT_CHARS);
+        check(html(&full), &full);
+        assert!(excerpt(&html(&format!("{full} and more")), &base).as_str().chars().count() <= MAX_EXCERPT_CHARS);
         let pictures = excerpt(&html(&format!("Look <img src=a.png alt=a>{}", "<img src=b.png>".repeat(900))), &base);
         assert_eq!(pictures.as_str(), "Look");
         assert_eq!(line("<b>Ann</b>\n <i>A</i>", 99), "Ann A");
