@@ -153,6 +153,21 @@ impl Store {
         })
     }
 
+    /// Of each of these feeds, when the first of its entries that are remembered was first seen, in their order.
+    pub fn first_seen(&self, feeds: &[FeedId]) -> Result<Vec<Option<Timestamp>>, StoreError> {
+        self.engine.read(|transaction| {
+            let known = transaction.open_table(KNOWN)?;
+            let mut first_seen = Vec::with_capacity(feeds.len());
+            for &feed in feeds {
+                let range = known_bytes(feed, 0)..=known_bytes(feed, u32::MAX);
+                let first = known.range::<&[u8; 8]>(&range.start()..=&range.end())?.next().transpose()?;
+                let first = first.map(|(key, value)| known_of(known_seq(*key.value()), value.value())).transpose()?;
+                first_seen.push(first.map(|known| known.first_seen));
+            }
+            Ok(first_seen)
+        })
+    }
+
     /// A view of all entries as they are now.
     pub fn snapshot(&self) -> Result<Snapshot, StoreError> {
         Snapshot::take(&self.engine)

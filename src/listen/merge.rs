@@ -18,7 +18,7 @@ use crate::store::{Head, Snapshot, StoreError};
 /// A search looks at this many entries and then offers the next page instead of looking on.
 pub const MAX_SCANNED_ENTRIES: usize = 20_000;
 /// Most text on one page; further entries come with the next one.
-const MAX_PAGE_BYTES: usize = 16 << 20;
+pub(super) const MAX_PAGE_BYTES: usize = 16 << 20;
 /// Entries whose texts are read at once.
 const ENTRIES_AT_ONCE: usize = 16;
 /// Entries read at once from a stream on its first opening: most feeds give a page one or two.
@@ -120,40 +120,50 @@ impl<'a> Choice<'a> {
         Ok(self.snapshot.entry(key)?.is_some_and(|entry| says_all(&entry, &self.query.words)))
     }
 
-    /// Several feeds of the view may carry one article. The one on the article's own host shows it, else the one where
-    /// it was seen first; this decides the same way on every page.
     fn is_best_of_its_article(&self, head: &Head) -> Result<bool, StoreError> {
-        let Some(link) = head.link else { return Ok(true) };
-        let mut copies = self.snapshot.same_link(link)?;
-        copies.retain(|(key, _)| key.feed != head.key.feed && self.in_view.contains(&key.feed));
-        // A copy that the query leaves out stands in nobody's way.
-        copies.retain(|(key, _)| self.query.since.is_none_or(|since| key.listed_at >= since));
-        let mut rivals = Vec::with_capacity(copies.len());
-        for copy in copies {
-            if self.says_what_is_sought(copy.0)? {
-                rivals.push(copy);
-            }
-        }
-        if rivals.is_empty() {
-            return Ok(true);
-        }
-        let entry = self.snapshot.entry(head.key)?;
-        let article = entry.and_then(|entry| comparable_link(entry.link.as_deref()?)).unwrap_or_default();
-        let rank = |key: EntryKey, first_seen: Timestamp| {
-            let is_home = self.live.feed(key.feed).is_some_and(|feed| self.lives_at(&feed, host_of(&article)));
-            (!is_home, first_seen, key)
-        };
-        let own = rank(head.key, head.first_seen);
-        Ok(rivals.into_iter().all(|(key, first_seen)| own < rank(key, first_seen)))
+        is_best_of_its_article(self.snapshot, self.live, self.bound, head, |copy| {
+            // A copy that the query leaves out stands in nobody's way.
+            let is_asked_for = self.query.since.is_none_or(|since| copy.listed_at >= since);
+            Ok(self.in_view.contains(&copy.feed) && is_asked_for && self.says_what_is_sought(copy)?)
+        })
     }
+}
 
-    /// Whether a feed is at home on a host: by its own address, or by the home page that the list's keeper gave it. What
-    /// the feed says of itself counts for nothing here.
-    fn lives_at(&self, feed: &Feed, host: &str) -> bool {
-        let homes = self.bound.subscriptions_of(feed).filter_map(|(_, subscription)| subscription.home.as_deref());
-        let mut links = homes.chain([feed.address().as_str()]).filter_map(comparable_link);
-        links.any(|link| host_of(&link) == host)
+/// Several feeds of a view may carry one article. The one on the article's own host shows it, else the one where it was
+/// seen first; this decides the same way on every page. `stands` says whether a copy of another feed stands in the view.
+pub(super) fn is_best_of_its_article(
+    snapshot: &Snapshot,
+    live: &Live,
+    bound: &Bound,
+    head: &Head,
+    mut stands: impl FnMut(EntryKey) -> Result<bool, StoreError>,
+) -> Result<bool, StoreError> {
+    let Some(link) = head.link else { return Ok(true) };
+    let mut rivals = Vec::new();
+    for copy in snapshot.same_link(link)? {
+        if copy.0.feed != head.key.feed && stands(copy.0)? {
+            rivals.push(copy);
+        }
     }
+    if rivals.is_empty() {
+        return Ok(true);
+    }
+    let entry = snapshot.entry(head.key)?;
+    let article = entry.and_then(|entry| comparable_link(entry.link.as_deref()?)).unwrap_or_default();
+    let rank = |key: EntryKey, first_seen: Timestamp| {
+        let is_home = live.feed(key.feed).is_some_and(|feed| lives_at(bound, &feed, host_of(&article)));
+        (!is_home, first_seen, key)
+    };
+    let own = rank(head.key, head.first_seen);
+    Ok(rivals.into_iter().all(|(key, first_seen)| own < rank(key, first_seen)))
+}
+
+/// Whether a feed is at home on a host: by its own address, or by the home page that the list's keeper gave it. What the
+/// feed says of itself counts for nothing here.
+fn lives_at(bound: &Bound, feed: &Feed, host: &str) -> bool {
+    let homes = bound.subscriptions_of(feed).filter_map(|(_, subscription)| subscription.home.as_deref());
+    let mut links = homes.chain([feed.address().as_str()]).filter_map(comparable_link);
+    links.any(|link| host_of(&link) == host)
 }
 
 /// The host of a link in comparable form.

@@ -4,28 +4,44 @@
 //! Webmentions and list events, and from the roster as it is now. Nothing here is stored but notices, so that whatever
 //! becomes of lists, sites and names shows at once. Knows neither clock nor formats.
 
+mod answerable;
 mod bridges;
 mod conversations;
 mod gathered;
+mod history;
+mod ledger;
+mod love;
+mod mentions;
+mod neglected;
 mod newcomers;
 mod notices;
+mod quiet;
+mod river;
+mod rolodex;
+mod thanks;
+mod today;
 mod who;
 mod window;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::config::Mine;
 use crate::lists::opml::Outline;
 use crate::lists::roster::VoiceIndex;
-use crate::model::{EntryKey, Link, Notice, Timestamp};
+use crate::model::{EntryKey, Link, Notice, NoticeKind, Role, Timestamp};
 use crate::store::{Snapshot, Store, StoreError};
 
 use super::live::{Bound, Live};
-use super::page::{Page, Query};
-use super::people::{Dossier, LinkLove, Order, Past, Person, Present, Rolodex, Saying, State, Today};
+use super::merge;
+use super::page::{Page, Query, ViewHead};
+use super::people::{Dossier, Order, Past, Person, Present, Rolodex, Saying, State, Today};
 use super::sites::{KeeperSites, Sites};
 use super::view::View;
 
+use ledger::Ledger;
+use neglected::{Waiting, Waits};
+use quiet::{Pauses, Quiet};
+use river::Springs;
 use who::{Desk, Voices};
 
 /// A relationship view.
@@ -145,12 +161,17 @@ pub struct Answerable {
     pub history: Vec<Past>,
 }
 
-/// What is worked out about the voices, kept until something that it rests on changes.
+/// What is worked out about the voices, kept until something that it rests on changes. Whoever finds nothing kept makes
+/// it, while others who need the same wait for it.
 #[derive(Debug, Default)]
 pub struct Relations {
     sites: Mutex<Option<KeptSites>>,
     keeper_sites: KeeperSites,
     gathered: gathered::Kept,
+    voices: Mutex<Arc<Voices>>,
+    ledger: Mutex<Option<KeptLedger>>,
+    waits: Mutex<Waits>,
+    pauses: Mutex<Pauses>,
 }
 
 /// Sites, and what they were made from: the roster, the count of homes, the configuration.
@@ -158,6 +179,15 @@ pub struct Relations {
 struct KeptSites {
     of: (u64, u64, Mine),
     sites: Arc<Sites>,
+}
+
+/// A ledger, and what it is of.
+#[derive(Debug)]
+struct KeptLedger {
+    revision: u64,
+    facts: u64,
+    sites: Arc<Sites>,
+    ledger: Arc<Ledger>,
 }
 
 impl Relations {
@@ -169,7 +199,7 @@ impl Relations {
     /// The sites as they are now; worked out anew only where roster, homes or configuration have changed.
     pub fn sites(&self, live: &Live, bound: &Bound, mine: &Mine) -> Arc<Sites> {
         // Whoever comes meanwhile waits, instead of making the same.
-        let mut kept = self.sites.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = lock(&self.sites);
         // Counted before it is read: what changes while sites are made has them made again.
         let (revision, homes) = (bound.revision, live.homes());
         if let Some(kept) = kept.as_ref()
@@ -193,70 +223,158 @@ impl Relations {
         query: &Query,
         address: &dyn Fn(&str) -> String,
     ) -> Result<Page, StoreError> {
-        let _ = (scene, relation, address);
-        Ok(Page {
-            head: self.head(relation),
-            query: query.clone(),
-            entries: Vec::new(),
-            next: None,
-            updated: Timestamp::default(),
-            troubled: 0,
-        })
+        let desk = self.desk(scene);
+        let river = |mentions, notices: &[NoticeKind], followers_only| {
+            let springs = Springs { mentions, notices, followers_only };
+            river::page(&desk, self.head(relation), &springs, query, address)
+        };
+        match relation {
+            Relation::Mutual => {
+                merge::page(scene.snapshot, scene.live, scene.bound, &self.view(scene, relation), query)
+            }
+            Relation::Mentions => river(true, &[], false),
+            Relation::Thanks => river(true, &[NoticeKind::Newcomer], true),
+            Relation::Neglected => river(false, &[NoticeKind::Neglected], false),
+            Relation::Quiet => {
+                let view = quiet::view(&desk, self.head(relation));
+                let mut entries = merge::page(scene.snapshot, scene.live, scene.bound, &view, query)?;
+                quiet::explain(&desk, &mut entries)?;
+                let notices = river(false, &[NoticeKind::FellSilent, NoticeKind::CameBack], false)?;
+                Ok(river::pour(entries, notices))
+            }
+            Relation::Conversations => river(false, &[NoticeKind::Conversation], false),
+            Relation::Newcomers => river(false, &[NoticeKind::Newcomer, NoticeKind::FirstHeard], false),
+            Relation::Bridges => river(false, &[NoticeKind::Bridge], false),
+        }
     }
 
-    /// The present state of a relation: page `page`, from 1 on. Only where [`Relation::has_state`].
+    /// The present state of a relation: page `page`, from 1 on; a page beyond the last is the last. Only where
+    /// [`Relation::has_state`].
     pub fn present(&self, scene: &Scene<'_>, relation: Relation, page: usize) -> Result<Present, StoreError> {
-        Ok(Present {
-            head: self.head(relation),
-            state: State::Thanks(Vec::new()),
-            page: (page, 1),
-            count: 0,
-            today: scene.now,
-        })
+        let desk = self.desk(scene);
+        let (page, count, state) = match relation {
+            Relation::Mutual | Relation::Mentions | Relation::Thanks => {
+                let ledger = self.ledger(&desk)?;
+                let owed = thanks::creditors(&desk, &ledger);
+                let (page, debts) = some(&owed, page, |creditor| thanks::debt(&desk, *creditor))?;
+                (page, owed.len(), State::Thanks(debts))
+            }
+            Relation::Neglected => {
+                let (ledger, waiting) = self.waiting(&desk)?;
+                let (page, debts) = some(&waiting, page, |waiting| neglected::debt(&desk, &ledger, waiting))?;
+                (page, waiting.len(), State::Neglected(debts))
+            }
+            Relation::Quiet => {
+                let quiet = self.quiet(&desk)?;
+                let (page, voices) = some(&quiet, page, |quiet| quiet::shown_as(&desk, quiet))?;
+                (page, quiet.len(), State::Quiet(voices))
+            }
+            Relation::Conversations => {
+                let gathered = self.gathered.get(&desk)?;
+                let (page, talks) = some(&gathered.talks, page, |talk| conversations::read(&desk, talk))?;
+                (page, gathered.talks.len(), State::Conversations(talks))
+            }
+            Relation::Newcomers => {
+                let changes = newcomers::gather(&desk, scene.now.minus(newcomers::SPAN))?;
+                let told = newcomers::told(&desk)?;
+                let (page, people) = some(&changes, page, |change| Ok(Some(newcomers::read(&desk, change, &told))))?;
+                (page, changes.len(), State::Newcomers(people))
+            }
+            Relation::Bridges => {
+                let gathered = self.gathered.get(&desk)?;
+                let (page, sites) = some(gathered.bridges(), page, |site| bridges::read(&desk, site))?;
+                (page, gathered.bridges().len(), State::Bridges(sites))
+            }
+        };
+        Ok(Present { head: self.head(relation), state, page, count, today: scene.now })
     }
 
     /// The outlines behind a relation: the subscriptions of the voices that it now holds; of bridges, the sites as
     /// candidates for a list.
     pub fn outlines(&self, scene: &Scene<'_>, relation: Relation) -> Result<Vec<Outline>, StoreError> {
-        let _ = (scene, relation);
-        Ok(Vec::new())
+        let desk = self.desk(scene);
+        let voices: Vec<VoiceIndex> = match relation {
+            Relation::Mutual => mutual(&desk),
+            Relation::Mentions => {
+                let ledger = self.ledger(&desk)?;
+                let mut voices: Vec<_> =
+                    ledger.accounts().filter_map(|(voice, account)| Some((account.spoke?, voice))).collect();
+                voices.sort_unstable_by_key(|spoke| std::cmp::Reverse(*spoke));
+                voices.into_iter().map(|(_, voice)| voice).collect()
+            }
+            Relation::Thanks => {
+                let ledger = self.ledger(&desk)?;
+                thanks::creditors(&desk, &ledger).into_iter().filter_map(|creditor| creditor.voice()).collect()
+            }
+            Relation::Neglected => self.waiting(&desk)?.1.into_iter().map(|waiting| waiting.voice).collect(),
+            Relation::Quiet => self.quiet(&desk)?.into_iter().map(|quiet| quiet.voice).collect(),
+            Relation::Conversations => {
+                let gathered = self.gathered.get(&desk)?;
+                gathered.talks.iter().flat_map(|talk| talk.turns.iter().map(|turn| turn.voice)).collect()
+            }
+            Relation::Newcomers => {
+                let changes = newcomers::gather(&desk, scene.now.minus(newcomers::SPAN))?;
+                changes.into_iter().filter_map(|change| change.voice).collect()
+            }
+            Relation::Bridges => {
+                let gathered = self.gathered.get(&desk)?;
+                let sites = gathered.bridges().iter().filter_map(|site| bridges::read(&desk, site).transpose());
+                return Ok(bridges::outlines(&sites.collect::<Result<Vec<_>, _>>()?));
+            }
+        };
+        Ok(desk.outlines(voices))
     }
 
     /// What stands on the front page.
     pub fn today(&self, scene: &Scene<'_>) -> Result<Today, StoreError> {
+        let desk = self.desk(scene);
+        let (ledger, waiting) = self.waiting(&desk)?;
+        let (answer, more) = today::answer(&desk, &ledger, &waiting, &self.quiet(&desk)?)?;
+        let changes = newcomers::gather(&desk, scene.now.minus(newcomers::SPAN))?;
+        let told = newcomers::told(&desk)?;
+        let newcomers = changes.iter().take(today::NEWCOMERS).map(|change| newcomers::read(&desk, change, &told));
+        let gathered = self.gathered.get(&desk)?;
+        let talks = gathered.talks.iter().filter_map(|talk| conversations::read(&desk, talk).transpose());
+        let conversations = talks.take(today::CONVERSATIONS).collect::<Result<_, _>>()?;
+        let has_mine = scene.bound.roster.lists.iter().any(|list| list.role == Role::Mine);
         Ok(Today {
-            answer: Vec::new(),
-            more: (0, 0),
-            has_heard: false,
-            newcomers: Vec::new(),
-            conversations: Vec::new(),
-            love: None,
+            answer,
+            more,
+            has_heard: desk.voices.heard().any(|voice| desk.newest(voice).is_some()),
+            newcomers: newcomers.collect(),
+            conversations,
+            love: has_mine.then(|| love::link_love(&ledger.posts, scene.now)),
             today: scene.now,
         })
     }
 
     /// One page of the rolodex, from 1 on; a page beyond the last is the last.
     pub fn rolodex(&self, scene: &Scene<'_>, order: Order, page: usize) -> Result<Rolodex, StoreError> {
-        Ok(Rolodex { rows: Vec::new(), order, page, pages: 1, voices: 0, love: LinkLove::default(), today: scene.now })
+        let desk = self.desk(scene);
+        let (ledger, waiting) = self.waiting(&desk)?;
+        rolodex::page(&desk, &ledger, &waiting, order, page)
     }
 
     /// What is known of one voice; `None` where there is none at this index.
     pub fn dossier(&self, scene: &Scene<'_>, voice: VoiceIndex) -> Result<Option<Dossier>, StoreError> {
-        let _ = (scene, voice);
-        Ok(None)
+        let desk = self.desk(scene);
+        let (ledger, waiting) = self.waiting(&desk)?;
+        let since = waiting.iter().find(|waiting| waiting.voice == voice).map(|waiting| waiting.first.listed_at);
+        rolodex::dossier(&desk, &ledger, since, voice)
     }
 
     /// What a name in `/answered` stands for; `None` where that is nobody's.
     pub fn answerable(&self, scene: &Scene<'_>, key: EntryKey) -> Result<Option<Answerable>, StoreError> {
-        let _ = (scene, key);
-        Ok(None)
+        let desk = self.desk(scene);
+        answerable::find(&desk, &*self.ledger(&desk)?, key)
     }
 
     /// What has come true and was not told yet, what did so first first. `address` makes the absolute address of a path
     /// here.
     pub fn notices(&self, scene: &Scene<'_>, address: &dyn Fn(&str) -> String) -> Result<Vec<Notice>, StoreError> {
         let desk = self.desk(scene);
-        notices::notices(&desk, &*self.gathered.get(&desk)?, std::iter::empty(), address)
+        let waiting = self.waiting(&desk)?.1.into_iter().map(|waiting| (waiting.voice, waiting.first));
+        notices::notices(&desk, &*self.gathered.get(&desk)?, waiting, address)
     }
 
     /// Works out anew what costs requests most, where that is due; whether it is otherwise than before.
@@ -264,23 +382,101 @@ impl Relations {
         self.gathered.freshen(&self.desk(scene))
     }
 
-    fn desk<'a>(&self, scene: &'a Scene<'a>) -> Desk<'a> {
-        let sites = self.sites(scene.live, scene.bound, scene.mine);
-        Desk { scene, sites, voices: Arc::new(Voices::of(scene.bound)) }
-    }
-
     /// The view of a relation, without feeds where it is no merge of some.
     pub fn view(&self, scene: &Scene<'_>, relation: Relation) -> View {
-        let _ = scene;
-        View { head: self.head(relation), feeds: Vec::new() }
+        let mut feeds = Vec::new();
+        if relation == Relation::Mutual {
+            let desk = self.desk(scene);
+            let mut seen = std::collections::HashSet::new();
+            let of_voices = mutual(&desk).into_iter().flat_map(|voice| desk.voices.feeds(voice)).copied();
+            feeds.extend(of_voices.filter(|feed| seen.insert(*feed)));
+        }
+        View { head: self.head(relation), feeds }
     }
 
-    fn head(&self, relation: Relation) -> super::page::ViewHead {
-        super::page::ViewHead {
+    fn head(&self, relation: Relation) -> ViewHead {
+        ViewHead {
             path: relation.path().to_owned(),
             title: relation.title().to_owned(),
             about: relation.about().to_owned(),
             above: Vec::new(),
         }
     }
+
+    /// What every answer needs at hand.
+    fn desk<'a>(&self, scene: &'a Scene<'a>) -> Desk<'a> {
+        let sites = self.sites(scene.live, scene.bound, scene.mine);
+        let mut voices = lock(&self.voices);
+        // The first roster has the number 1.
+        if voices.revision != scene.bound.revision {
+            *voices = Arc::new(Voices::of(scene.bound));
+        }
+        Desk { scene, sites, voices: Arc::clone(&voices) }
+    }
+
+    /// The ledger as it is now.
+    fn ledger(&self, desk: &Desk<'_>) -> Result<Arc<Ledger>, StoreError> {
+        let mut kept = lock(&self.ledger);
+        let (revision, facts) = (desk.bound().revision, desk.live().facts());
+        let is_same = |kept: &&KeptLedger| {
+            kept.revision == revision && kept.facts == facts && Arc::ptr_eq(&kept.sites, &desk.sites)
+        };
+        if let Some(kept) = kept.as_ref().filter(is_same) {
+            return Ok(Arc::clone(&kept.ledger));
+        }
+        let ledger = Arc::new(with_fresh_snapshot(desk, Ledger::of)?);
+        let sites = Arc::clone(&desk.sites);
+        *kept = Some(KeptLedger { revision, facts, sites, ledger: Arc::clone(&ledger) });
+        Ok(ledger)
+    }
+
+    /// Everybody whose words wait, the longest wait first.
+    fn waiting(&self, desk: &Desk<'_>) -> Result<(Arc<Ledger>, Vec<Waiting>), StoreError> {
+        let ledger = self.ledger(desk)?;
+        let waiting = lock(&self.waits).all(desk, &ledger)?;
+        Ok((ledger, waiting))
+    }
+
+    /// Everybody who posts seldom.
+    fn quiet(&self, desk: &Desk<'_>) -> Result<Vec<Quiet>, StoreError> {
+        lock(&self.pauses).all(desk)
+    }
+}
+
+/// Makes what is kept under the numbers of now: the snapshot of a request may be older than these.
+fn with_fresh_snapshot<T>(
+    desk: &Desk<'_>,
+    make: impl FnOnce(&Desk<'_>) -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    let snapshot = desk.scene.store.snapshot()?;
+    let scene = Scene { snapshot: &snapshot, ..*desk.scene };
+    make(&Desk { scene: &scene, sites: Arc::clone(&desk.sites), voices: Arc::clone(&desk.voices) })
+}
+
+/// The voices that follow you, and that you wished for.
+fn mutual(desk: &Desk<'_>) -> Vec<VoiceIndex> {
+    let roster = &desk.bound().roster;
+    let voices = roster.voices.iter().enumerate();
+    let both =
+        voices.filter(|(_, voice)| roster.has_role(voice, Role::Followers) && roster.has_role(voice, Role::Desired));
+    both.map(|(voice, _)| voice).collect()
+}
+
+/// One page of a state: which one, of how many, and what stands on it.
+fn some<T, U>(
+    all: &[T],
+    page: usize,
+    make: impl Fn(&T) -> Result<Option<U>, StoreError>,
+) -> Result<((usize, usize), Vec<U>), StoreError> {
+    let (page, pages, shown) = rolodex::cut(all, page, Present::ITEMS);
+    let mut made = Vec::with_capacity(shown.len());
+    for one in shown {
+        made.extend(make(one)?);
+    }
+    Ok(((page, pages), made))
+}
+
+/// What is kept is whole at any time, also where whoever made it has panicked.
+fn lock<T>(kept: &Mutex<T>) -> MutexGuard<'_, T> {
+    kept.lock().unwrap_or_else(PoisonError::into_inner)
 }

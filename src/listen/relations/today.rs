@@ -1,0 +1,77 @@
+//! Whom to answer today: five people, those to whom thanks are owed before those whose words wait, never by volume.
+
+use std::collections::HashSet;
+
+use crate::listen::people::{Cause, Debt};
+use crate::lists::roster::VoiceIndex;
+use crate::store::StoreError;
+
+use super::ledger::Ledger;
+use super::neglected::{self, Waiting};
+use super::quiet::{Pause, Quiet};
+use super::thanks::{self, Creditor};
+use super::who::{Desk, saying};
+
+/// So many newcomers stand on the front page.
+pub(super) const NEWCOMERS: usize = 8;
+/// So many conversations.
+pub(super) const CONVERSATIONS: usize = 5;
+/// So many people are answered in a day.
+const PEOPLE: usize = 5;
+
+/// At most [`PEOPLE`] people, each once; and how many more are owed thanks, how many more are neglected.
+pub(super) fn answer(
+    desk: &Desk<'_>,
+    ledger: &Ledger,
+    waiting: &[Waiting],
+    quiet: &[Quiet],
+) -> Result<(Vec<Debt>, (usize, usize)), StoreError> {
+    let mut debts: Vec<Debt> = Vec::new();
+    let mut named: HashSet<VoiceIndex> = HashSet::new();
+    let creditors = thanks::creditors(desk, ledger);
+    let mut more_thanks = creditors.len();
+    for creditor in creditors {
+        if debts.len() == PEOPLE {
+            break;
+        }
+        more_thanks -= 1;
+        if let Some(debt) = thanks::debt(desk, creditor)? {
+            if let Creditor::Voice(voice, _) = creditor {
+                named.insert(voice);
+            }
+            debts.push(debt);
+        }
+    }
+    let mut more_waiting = waiting.iter().filter(|waiting| !named.contains(&waiting.voice)).count();
+    for waiting in waiting {
+        if debts.len() == PEOPLE || !named.insert(waiting.voice) {
+            continue;
+        }
+        more_waiting -= 1;
+        debts.extend(neglected::debt(desk, ledger, waiting)?);
+    }
+    for quiet in quiet {
+        let Pause::First(_) = quiet.pause else { continue };
+        let is_answered = ledger.contact(quiet.voice).is_some_and(|contact| contact >= quiet.newest.listed_at);
+        if debts.len() == PEOPLE || is_answered || !named.insert(quiet.voice) {
+            continue;
+        }
+        debts.extend(returned(desk, ledger, quiet)?);
+    }
+    Ok((debts, (more_thanks, more_waiting)))
+}
+
+/// That a voice spoke again, as something to be answered.
+fn returned(desk: &Desk<'_>, ledger: &Ledger, quiet: &Quiet) -> Result<Option<Debt>, StoreError> {
+    let Some(entry) = desk.snapshot().entry(quiet.newest)? else { return Ok(None) };
+    Ok(Some(Debt {
+        person: desk.person(quiet.voice),
+        cause: Cause::Returned,
+        reason: quiet.pause.words(),
+        since: quiet.newest.listed_at,
+        sayings: vec![saying(&entry, String::new())],
+        count: 1,
+        last_contact: ledger.contact(quiet.voice),
+        done: Some(quiet.newest),
+    }))
+}
