@@ -12,6 +12,7 @@ mod pulse;
 mod reload;
 mod seek;
 mod visit;
+mod webmention;
 mod websub;
 mod writer;
 
@@ -31,6 +32,7 @@ use tracing::{error, info, warn};
 
 use crate::config::Config;
 use crate::http::metrics::Metrics;
+use crate::http::webmention::Letterbox;
 use crate::http::websub::Doors;
 use crate::http::{self, App, Listener};
 use crate::listen::live::Live;
@@ -40,6 +42,7 @@ use crate::store::{OpenError, Retention, Store};
 use poll::{Order, Poller};
 use pulse::Pulse;
 use reload::Lists;
+use webmention::Reception;
 use websub::Hubs;
 
 /// The time, for everything that happens here.
@@ -117,7 +120,9 @@ pub async fn run(
     live.update(stored.into_iter().map(|feed| (feed, true)));
     let metrics = Arc::new(Metrics::default());
     let (doors, calls) = Doors::new();
-    let app = App::new(Arc::clone(&live), Arc::clone(&store), config.clone(), Arc::clone(&metrics), doors, now);
+    let (letterbox, claims) = Letterbox::new();
+    let app =
+        App::new(Arc::clone(&live), Arc::clone(&store), config.clone(), Arc::clone(&metrics), doors, letterbox, now);
     let app = Arc::new(app);
 
     let stop = signals.shutdown.child_token();
@@ -158,6 +163,8 @@ pub async fn run(
     let visitor = poller.visitor();
     let hubs = Hubs::open(Arc::clone(&app), Arc::clone(&visitor), orders.clone(), calls, noted, stop.clone());
     tasks.spawn(named("hubs", hubs.await.context("what was agreed with hubs could not be read")?.run()));
+    let reception = Reception::new(Arc::clone(&app), visitor.turns(), orders.clone(), claims, stop.clone());
+    tasks.spawn(named("reception of Webmentions", reception.run()));
     tasks.spawn(named("pings", ping::run(Arc::clone(&app), visitor, stop.clone())));
     tasks.spawn(named("poller", poller.run()));
     tasks.spawn(named("asker of remote lists", includes.run()));

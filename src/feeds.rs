@@ -13,4 +13,5 @@ pub mod identity;
 pub mod links;
 pub mod parse;
 pub mod schedule;
+pub mod webmention;
 pub mod websub;

@@ -17,6 +17,7 @@ mod routes;
 mod stall;
 pub mod status;
 mod topics;
+pub mod webmention;
 pub mod websub;
 
 use std::io;
@@ -63,6 +64,8 @@ pub struct App {
     is_ready: AtomicBool,
     /// Where hubs come to.
     pub doors: websub::Doors,
+    /// Where others tell of their links.
+    pub letterbox: webmention::Letterbox,
     asked: topics::Asked,
     pages: kept::Pages,
     // Held while contact is noted down.
@@ -92,6 +95,7 @@ impl App {
         config: Config,
         metrics: Arc<Metrics>,
         doors: websub::Doors,
+        letterbox: webmention::Letterbox,
         clock: fn() -> Timestamp,
     ) -> Self {
         Self {
@@ -104,6 +108,7 @@ impl App {
             clock,
             is_ready: AtomicBool::new(false),
             doors,
+            letterbox,
             asked: topics::Asked::default(),
             pages: kept::Pages::default(),
             noting: Mutex::default(),

@@ -32,6 +32,9 @@ pub struct Site {
     pub hub: Option<String>,
     /// Whether each entry ends with a link to record contact with its voice.
     pub contact_links: bool,
+    /// Whether pages are made for the keeper of the lists, who may see and record what is between them and the voices;
+    /// a public reader is not shown the way there.
+    pub is_keeper: bool,
     /// The lists as title and path, for the way around on pages for people.
     pub lists: Vec<(String, String)>,
 }

@@ -26,7 +26,7 @@ use super::decode::decode;
 use crate::model::Document;
 
 pub(in crate::feeds) mod attributes;
-mod date;
+pub(in crate::feeds) mod date;
 mod draft;
 mod json;
 mod names;

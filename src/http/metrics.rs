@@ -14,10 +14,11 @@ use prometheus_client::registry::Registry;
 use crate::listen::live::Live;
 use crate::model::FeedState;
 
-/// How a fetch or a push ended.
+/// How a fetch, a push or a look at a Webmention's source ended.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct OutcomeLabels {
-    /// Of a fetch `ok`, `unchanged`, `not_modified`, or the word of a failure; of a push as [`Metrics::pushed`] has it.
+    /// Of a fetch `ok`, `unchanged`, `not_modified`, or the word of a failure; of the others as
+    /// [`Metrics::pushed`] and [`Metrics::mentioned`] have it.
     pub outcome: String,
 }
 
@@ -32,7 +33,7 @@ pub struct StateLabels {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct RequestLabels {
     /// `listen`, `list` (a list, folder or voice in it), `voice`, `health`, a relation's path without its slash, `voices`,
-    /// `answered`, `page`, `status`, `websub`, `other`.
+    /// `answered`, `page`, `status`, `websub`, `webmention`, `other`.
     pub view: &'static str,
     /// The format's ending, or `other`.
     pub format: &'static str,
@@ -48,6 +49,8 @@ pub struct Metrics {
     pub fetches: Family<OutcomeLabels, Counter>,
     /// Pushes from hubs, by what became of them.
     pub pushes: Family<OutcomeLabels, Counter>,
+    /// Webmentions, by what became of them.
+    pub webmentions: Family<OutcomeLabels, Counter>,
     /// How long fetches took, from the first byte sent to the last received.
     pub fetch_seconds: Histogram,
     /// Entries stored for the first time.
@@ -69,6 +72,8 @@ impl Default for Metrics {
         registry.register("fetches", "Fetches, by how they ended", fetches.clone());
         let pushes = Family::default();
         registry.register("pushes", "Pushes from hubs, by what became of them", pushes.clone());
+        let webmentions = Family::default();
+        registry.register("webmentions", "Webmentions, by what became of them", webmentions.clone());
         let fetch_seconds = Histogram::new(exponential_buckets(0.01, 2.0, 13));
         registry.register("fetch_seconds", "How long fetches took", fetch_seconds.clone());
         let entries = Counter::default();
@@ -82,7 +87,18 @@ impl Default for Metrics {
         let freshness_seconds = Histogram::new(exponential_buckets(1.0, 4.0, 11));
         registry.register("freshness_seconds", "From publication upstream to listing here", freshness_seconds.clone());
         registry.register_collector(Box::new(Process));
-        Self { registry, fetches, pushes, fetch_seconds, entries, feeds, requests, commit_seconds, freshness_seconds }
+        Self {
+            registry,
+            fetches,
+            pushes,
+            webmentions,
+            fetch_seconds,
+            entries,
+            feeds,
+            requests,
+            commit_seconds,
+            freshness_seconds,
+        }
     }
 }
 
@@ -96,6 +112,11 @@ impl Metrics {
     /// Counts one push: `taken`, `hint`, `forged`, `unreadable` or `unwanted`.
     pub fn pushed(&self, outcome: &str) {
         self.pushes.get_or_create(&OutcomeLabels { outcome: outcome.to_owned() }).inc();
+    }
+
+    /// Counts one look at a Webmention's source: `verified`, `updated`, `forgotten`, `refused`, `put_off` or `failed`.
+    pub fn mentioned(&self, outcome: &str) {
+        self.webmentions.get_or_create(&OutcomeLabels { outcome: outcome.to_owned() }).inc();
     }
 
     /// Counts the feeds that stand in lists, by state.

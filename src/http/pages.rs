@@ -334,6 +334,7 @@ pub(super) fn site(app: &App, bound: &Bound, reader: Reader) -> Site {
         hub: config.server.hub.as_ref().map(ToString::to_string),
         // Only the keeper can follow them.
         contact_links: config.listen.contact_links && reader == Reader::Keeper,
+        is_keeper: reader == Reader::Keeper,
         lists: bound.roster.lists.iter().map(|list| (list.title.clone(), list.path.clone())).collect(),
     }
 }

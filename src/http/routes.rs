@@ -17,7 +17,7 @@ use super::overview;
 use super::pages::{self, FRONT, VOICES, is_keepers, site};
 use super::query::{Format, decode_path, split_ending};
 use super::status::StatusBody;
-use super::websub;
+use super::{webmention, websub};
 use crate::feeds::websub::CALLBACKS;
 use crate::listen::relations::Relation;
 use crate::listen::view;
@@ -108,6 +108,8 @@ pub(super) async fn answer(app: Arc<App>, request: Request<Incoming>) -> Result<
     // A callback's address is all that a hub needs to know.
     let (mut response, view, format) = if let Some(token) = path.strip_prefix(CALLBACKS).map(str::to_owned) {
         (websub::answer(&app, &token, request).await, "websub", None)
+    } else if path == webmention::ENDPOINT && config.webmention {
+        (webmention::answer(&app, request).await, "webmention", None)
     } else {
         let route = Route::of(path);
         let view = route.label();

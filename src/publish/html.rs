@@ -3,25 +3,35 @@
 //! Each page is made of one `layout` and what stands in it. All links inside the daemon are paths, so that a page works
 //! under whatever name it was reached. Knows neither HTTP nor where entries come from.
 
+mod answered;
+mod charts;
 mod entries;
 mod front;
 mod layout;
+mod love;
 mod message;
-mod plain;
+mod people;
 mod plot;
+mod present;
 mod river;
+mod rolodex;
 mod status;
+mod today;
+mod voice;
 
 use std::fmt::Write as _;
 use std::sync::LazyLock;
 
 use sha2::{Digest, Sha256};
 
+pub use answered::answered;
 pub use front::{Circle, Folder, Front, Hearing, front};
 pub use message::message;
-pub use plain::{answered, present, rolodex, voice};
+pub use present::present;
 pub use river::river;
+pub use rolodex::rolodex;
 pub use status::{Asked, FeedRow, ListRow, Status, status};
+pub use voice::voice;
 
 /// The media type of all pages here.
 pub const MEDIA_TYPE: &str = "text/html; charset=utf-8";

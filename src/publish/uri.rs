@@ -51,6 +51,11 @@ pub(super) fn web_link(text: &str) -> Option<Cow<'_, str>> {
     })
 }
 
+/// Like [`link`], but only an address that a browser opens.
+pub(super) fn page_link(text: &str) -> Option<Cow<'_, str>> {
+    web_link(text).filter(|uri| !uri.starts_with(['m', 'M']))
+}
+
 /// A guid that may serve as an id in any format: an absolute IRI (RFC 3987) of a scheme whose names are unique in the
 /// world, without credentials. `post:12` is an IRI too, but the next blog has the same.
 pub(super) fn is_worldwide_id(guid: &str) -> bool {
@@ -172,6 +177,8 @@ mod tests {
             assert_eq!(link(written).as_deref(), said, "{written}");
         }
         assert_eq!(web_link("ftp://example.org/x"), None);
+        assert_eq!(page_link("MailTo:ann@example.org"), None);
+        assert_eq!(page_link("HTTP://example.org/").as_deref(), Some("HTTP://example.org/"));
     }
 
     #[test]

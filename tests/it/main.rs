@@ -38,4 +38,5 @@ mod store;
 mod systemd;
 mod two_hundred;
 mod views;
+mod webmention;
 mod websub;

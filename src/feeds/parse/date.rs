@@ -16,7 +16,7 @@ const MAX_DATE_BYTES: usize = 100;
 const MAX_NAMES: usize = 8;
 
 /// Reads a date; `None` where the text is none.
-pub(super) fn read(text: &str) -> Option<Timestamp> {
+pub(in crate::feeds) fn read(text: &str) -> Option<Timestamp> {
     let text = text.trim();
     if text.is_empty() || text.len() > MAX_DATE_BYTES {
         return None;

@@ -3,11 +3,11 @@
 use chrono::{Datelike, Timelike};
 use maud::{Markup, PreEscaped, html};
 
-use crate::listen::page::{Listed, Query};
+use crate::listen::page::Listed;
 use crate::model::{CleanHtml, Enclosure, Timestamp};
 use crate::publish::{Site, fragment, said, uri};
 
-use super::layout::{local, local_with};
+use super::layout::{answering, local};
 
 /// Texts up to this many characters are shown whole, with their links.
 const SHORT_CHARS: usize = 420;
@@ -93,7 +93,7 @@ fn linked(link: Option<&str>, text: &Markup) -> Markup {
 }
 
 /// The first letter of a voice in a colour of its own: a face to find it by.
-fn face(voice: &str, path: &str) -> Markup {
+pub(super) fn face(voice: &str, path: &str) -> Markup {
     let tint =
         path.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)) % TINTS;
     let letter: String =
@@ -174,7 +174,7 @@ fn ways_on(listed: &Listed, site: &Site) -> Markup {
                 @for (href, name) in files { li { a href=(href) rel="noreferrer" { (name) } } }
                 @if let Some(href) = comments { li { a href=(href) rel="noreferrer" { "Comments" } } }
                 @if site.contact_links {
-                    li { a href=(local_with(site, &format!("/answered/{}", entry.key), "", &Query::default())) { "Note an answer" } }
+                    li { a href=(answering(site, entry.key)) { "Answered?" } }
                 }
             }
         }

@@ -9,11 +9,14 @@ use crate::publish::Site;
 
 use super::entries::{Level, by_day};
 use super::layout::{Layout, View, count, local, local_with, look, subscribe};
+use super::today;
 
 /// Folders named on a circle's card; its own page leads to all.
 const MAX_FOLDERS: usize = 12;
 /// Entries of the river on the front page; `/listen` has the rest.
 const MAX_ENTRIES: usize = 30;
+/// The same where it stands below the people to answer.
+const MAX_ENTRIES_TODAY: usize = 12;
 
 /// What stands on the front page.
 #[derive(Clone, Debug)]
@@ -24,7 +27,7 @@ pub struct Front<'a> {
     pub circles: &'a [Circle],
     /// How far listening has come.
     pub hearing: Hearing,
-    /// What the keeper may want to do today; `None` for everybody else.
+    /// What the day asks of the keeper; `None` for a public reader.
     pub today: Option<&'a Today>,
 }
 
@@ -76,32 +79,83 @@ pub enum Hearing {
 pub fn front(front: &Front<'_>, site: &Site) -> String {
     let query = Query::default();
     let view = View { title: &front.river.head.title, path: &front.river.head.path, query: &query };
-    let shown = &front.river.entries[..front.river.entries.len().min(MAX_ENTRIES)];
-    let has_more = front.river.next.is_some() || shown.len() < front.river.entries.len();
+    let is_begun = front.hearing != Hearing::Nobody || !front.circles.is_empty();
     let main = html! {
-        header.greeting {
-            h1 { "Hear the people around you" }
-            p.about {
-                "listend listens to everyone in your lists and passes on what they say, so that you can thank them, "
-                "answer them and link to them. Read along here, or subscribe in the reader you already use."
-            }
-            (progress(front.hearing))
-            (look(site, front.river.troubled))
-        }
-        @if front.hearing == Hearing::Nobody && front.circles.is_empty() { (first_steps()) } @else {
-            section.circles aria-labelledby="circles" {
-                h2 #circles { "Your circles" }
-                ul.cards {
-                    li.card.everyone {
-                        p.role { "All of them together" }
-                        h3 { a href=(local(site, view.path)) { "Everyone" } }
-                        p.size { (everyone(front.circles)) }
-                        (subscribe(site, view))
+        @if let Some(today) = front.today {
+            div.today {
+                (alarm(front, site))
+                (today::answers(front, today, site))
+                (progress(front.hearing))
+                @if !all_broken(front) { (look(site, front.river.troubled)) }
+                @if is_begun {
+                    div.beside {
+                        (today::beside(today, site))
+                        (river(front, site, view, MAX_ENTRIES_TODAY))
                     }
-                    @for circle in front.circles { (card(circle, site, &query)) }
+                    (circles(front, site, view))
+                } @else { (first_steps()) }
+            }
+        } @else {
+            header.greeting {
+                h1 { "Hear the people around you" }
+                p.about {
+                    "listend listens to everyone in your lists and passes on what they say, so that you can thank them, "
+                    "answer them and link to them. Read along here, or subscribe in the reader you already use."
                 }
+                (progress(front.hearing))
+                (look(site, front.river.troubled))
+            }
+            @if is_begun { (circles(front, site, view)) } @else { (first_steps()) }
+            (river(front, site, view, MAX_ENTRIES))
+        }
+    };
+    Layout { site, title: if front.today.is_some() { "Today" } else { "listend" }, here: "/", view: Some(view) }
+        .document(&main)
+}
+
+/// Whether no feed of anybody can be heard.
+fn all_broken(front: &Front<'_>) -> bool {
+    let feeds: usize =
+        front.circles.iter().filter(|circle| circle.role.is_listened_to()).map(|circle| circle.feeds).sum();
+    front.river.troubled > 0 && front.river.troubled >= feeds
+}
+
+/// Said before anything else, since nothing else is news then.
+fn alarm(front: &Front<'_>, site: &Site) -> Markup {
+    html! {
+        @if all_broken(front) {
+            p.alarm role="status" {
+                strong { "None of the feeds can be heard." }
+                " Where that comes all at once, look at your own network first. "
+                a href=(local(site, "/status")) { "See how they answer" }
             }
         }
+    }
+}
+
+/// The circles, and how to subscribe to each.
+fn circles(front: &Front<'_>, site: &Site, view: View<'_>) -> Markup {
+    html! {
+        section.circles aria-labelledby="circles" {
+            h2 #circles { "Your circles" }
+            ul.cards {
+                li.card.everyone {
+                    p.role { "All of them together" }
+                    h3 { a href=(local(site, view.path)) { "Everyone" } }
+                    p.size { (everyone(front.circles)) }
+                    (subscribe(site, view))
+                }
+                @for circle in front.circles { (card(circle, site, view.query)) }
+            }
+        }
+    }
+}
+
+/// The newest entries, at most `limit`.
+fn river(front: &Front<'_>, site: &Site, view: View<'_>, limit: usize) -> Markup {
+    let shown = &front.river.entries[..front.river.entries.len().min(limit)];
+    let has_more = front.river.next.is_some() || shown.len() < front.river.entries.len();
+    html! {
         @if !shown.is_empty() {
             section.river.below aria-labelledby="river" {
                 header.intro {
@@ -111,18 +165,17 @@ pub fn front(front: &Front<'_>, site: &Site) -> String {
                 div.stream {
                     (by_day(shown, site, Level::Third))
                     @if has_more {
-                        nav.pages aria-label="Pages" { a.older href=(local_with(site, view.path, "", &query)) { "The whole river" } }
+                        nav.pages aria-label="Pages" { a.older href=(local_with(site, view.path, "", view.query)) { "The whole river" } }
                     }
                 }
             }
-        } @else if front.hearing == Hearing::Everybody {
+        } @else if front.hearing == Hearing::Everybody && front.today.is_none() {
             div.nothing {
                 p { strong { "Nobody has said anything yet." } }
                 p { "All feeds were asked and none had an entry. " a href=(local(site, "/status")) { "See how they answered." } }
             }
         }
-    };
-    Layout { site, title: "listend", here: "/", view: Some(view) }.document(&main)
+    }
 }
 
 fn progress(hearing: Hearing) -> Markup {

@@ -5,6 +5,9 @@ use std::borrow::Cow;
 use maud::{DOCTYPE, Markup, html};
 
 use crate::listen::page::Query;
+use crate::listen::relations::Relation;
+use crate::listen::view::LISTEN;
+use crate::model::EntryKey;
 use crate::publish::xml::sayable;
 use crate::publish::{Site, place_into};
 
@@ -12,6 +15,18 @@ use super::style_path;
 
 /// Lists named in the way around; the front page has all.
 const LISTS_IN_NAV: usize = 8;
+/// What is between the keeper and the voices, beside what stands in the head itself.
+const BETWEEN: [Relation; 7] = [
+    Relation::Mentions,
+    Relation::Conversations,
+    Relation::Neglected,
+    Relation::Quiet,
+    Relation::Newcomers,
+    Relation::Bridges,
+    Relation::Mutual,
+];
+/// The rolodex.
+pub(super) const VOICES: &str = "/voices";
 
 /// A page around its main part.
 pub(super) struct Layout<'a> {
@@ -52,7 +67,8 @@ impl Layout<'_> {
                     meta charset="utf-8";
                     meta name="viewport" content="width=device-width, initial-scale=1";
                     meta name="color-scheme" content="light dark";
-                    meta name="referrer" content="no-referrer";
+                    // Nothing to others; without it to ourselves, a browser would not say whose form it sends.
+                    meta name="referrer" content="same-origin";
                     title { (name) }
                     link rel="stylesheet" href=(local(site, style_path()));
                     @if let Some(view) = self.view {
@@ -67,13 +83,7 @@ impl Layout<'_> {
                     header.top {
                         div.inner {
                             a.brand href=(local(site, "/")) aria-current=[current(self.here, "/")] { "listend" }
-                            nav aria-label="Main" {
-                                ul {
-                                    (self.way("Everyone", "/listen"))
-                                    @for (title, path) in site.lists.iter().take(LISTS_IN_NAV) { (self.way(title, path)) }
-                                    @if site.lists.len() > LISTS_IN_NAV { li { a href=(local(site, "/")) { "All lists" } } }
-                                }
-                            }
+                            @if site.is_keeper { (self.keepers_ways()) } @else { (self.readers_ways()) }
                         }
                     }
                     main #main tabindex="-1" { (main) }
@@ -98,9 +108,52 @@ impl Layout<'_> {
         }
     }
 
+    /// The ways around for whoever may only read.
+    fn readers_ways(&self) -> Markup {
+        html! { nav aria-label="Main" { ul { (self.way("Everyone", LISTEN)) (self.lists()) } } }
+    }
+
+    /// The ways around for the keeper: what each day needs, and the rest folded away.
+    fn keepers_ways(&self) -> Markup {
+        let is_further = BETWEEN.iter().any(|relation| relation.path() == self.here)
+            || self.site.lists.iter().any(|(_, path)| self.is_at(path));
+        html! {
+            nav aria-label="Main" {
+                ul {
+                    (self.way("Today", "/"))
+                    (self.way("Everyone", LISTEN))
+                    (self.way("Voices", VOICES))
+                    (self.way(Relation::Thanks.title(), Relation::Thanks.path()))
+                }
+                details.further {
+                    summary class=[is_further.then_some("here")] { "More" }
+                    div {
+                        ul aria-label="Between you and them" {
+                            @for relation in BETWEEN { (self.way(relation.title(), relation.path())) }
+                        }
+                        @if !self.site.lists.is_empty() { ul aria-label="Lists" { (self.lists()) } }
+                    }
+                }
+            }
+        }
+    }
+
+    fn lists(&self) -> Markup {
+        let lists = &self.site.lists;
+        html! {
+            @for (title, path) in lists.iter().take(LISTS_IN_NAV) { (self.way(title, path)) }
+            @if lists.len() > LISTS_IN_NAV { li { a href=(local(self.site, "/")) { "All lists" } } }
+        }
+    }
+
+    /// Whether the page is that of a path, or stands below it.
+    fn is_at(&self, path: &str) -> bool {
+        let is_below = path != "/" && self.here.strip_prefix(path).is_some_and(|rest| rest.starts_with('/'));
+        self.here == path || is_below
+    }
+
     fn way(&self, title: &str, path: &str) -> Markup {
-        let here = self.here == path || self.here.strip_prefix(path).is_some_and(|rest| rest.starts_with('/'));
-        let current = here.then_some(if self.here == path { "page" } else { "true" });
+        let current = self.is_at(path).then_some(if self.here == path { "page" } else { "true" });
         html! { li { a href=(local(self.site, path)) aria-current=[current] dir="auto" { (title) } } }
     }
 }
@@ -119,6 +172,30 @@ pub(super) fn local_with(site: &Site, path: &str, ending: &str, query: &Query) -
     let mut out = String::new();
     place_into(&mut out, site, path, ending, query);
     out
+}
+
+/// The path of one page, from 1 on, of what has several and is no stream.
+pub(super) fn local_page(site: &Site, path: &str, page: usize) -> String {
+    let path = local(site, path);
+    if page > 1 { format!("{path}?page={page}") } else { path }
+}
+
+/// Where contact with the voice of an entry is recorded.
+pub(super) fn answering(site: &Site, key: EntryKey) -> String {
+    local(site, &format!("/answered/{key}"))
+}
+
+/// The ways to the pages before and after this one; `to` makes the path of a page.
+pub(super) fn pages((page, pages): (usize, usize), to: impl Fn(usize) -> String) -> Markup {
+    html! {
+        @if pages > 1 {
+            nav.pages aria-label="Pages" {
+                @if page > 1 { a rel="prev" href=(to(page - 1)) { "Previous" } }
+                span.where-in { "Page " (page) " of " (pages) }
+                @if page < pages { a.older rel="next" href=(to(page + 1)) { "Next" } }
+            }
+        }
+    }
 }
 
 /// Where a view can be subscribed to: its first page, whatever page is shown.

@@ -80,7 +80,7 @@ impl Mark {
 }
 
 /// Five pixels for one entry, three more each time that they double.
-fn bar(new: u16) -> usize {
+pub(super) fn bar(new: u16) -> usize {
     (5 + 3 * new.max(1).ilog2() as usize).min(HEIGHT)
 }
 

@@ -18,30 +18,51 @@ pub fn river(page: &Page, site: &Site) -> String {
     let main = html! {
         div.river {
             header.intro {
-                @if !page.head.above.is_empty() {
-                    nav.above aria-label="Above this view" {
-                        ol { @for (title, path) in &page.head.above { li { a href=(local(site, path)) dir="auto" { (title) } } } }
-                    }
-                }
+                (above(page, site))
                 h1 dir="auto" { (page.head.title) }
                 @if !page.head.about.trim().is_empty() { p.about dir="auto" { (page.head.about) } }
                 @if page.head.path == HEALTH { p.look { a href=(local(site, "/status")) { "How each feed answers now" } } }
                 @else { (look(site, page.troubled)) }
             }
-            div.tools {
-                div.subscribe { p #subscribe { "Subscribe" } (subscribe(site, view)) }
-                (search(page, site))
-                (fairness(page, site))
-            }
-            div.stream {
-                (asked(page, site))
-                @if page.entries.is_empty() { (nothing(page)) }
-                (by_day(&page.entries, site, Level::Second))
-                (neighbours(page, site))
-            }
+            (tools(page, site, view))
+            (stream(page, site, Level::Second))
         }
     };
     Layout { site, title: &page.head.title, here: &page.head.path, view: Some(view) }.document(&main)
+}
+
+/// What stands beside a river: the ways to subscribe, to search, and to hear everybody alike.
+pub(super) fn tools(page: &Page, site: &Site, view: View<'_>) -> Markup {
+    html! {
+        div.tools {
+            div.subscribe { p #subscribe { "Subscribe" } (subscribe(site, view)) }
+            (search(page, site))
+            (fairness(page, site))
+        }
+    }
+}
+
+/// What was said, and the ways on.
+pub(super) fn stream(page: &Page, site: &Site, level: Level) -> Markup {
+    html! {
+        div.stream {
+            (asked(page, site))
+            @if page.entries.is_empty() { (nothing(page)) }
+            (by_day(&page.entries, site, level))
+            (neighbours(page, site))
+        }
+    }
+}
+
+/// The way up to the circles that hold the view.
+pub(super) fn above(page: &Page, site: &Site) -> Markup {
+    html! {
+        @if !page.head.above.is_empty() {
+            nav.above aria-label="Above this view" {
+                ol { @for (title, path) in &page.head.above { li { a href=(local(site, path)) dir="auto" { (title) } } } }
+            }
+        }
+    }
 }
 
 /// A search inside the view. What else was asked stays asked.

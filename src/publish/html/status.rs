@@ -9,7 +9,7 @@ use crate::listen::page::Query;
 use crate::model::{FeedState, Recent, Timestamp};
 use crate::publish::{Site, uri};
 
-use super::layout::{Layout, View, count, local, subscribe};
+use super::layout::{self, Layout, View, count, local, subscribe};
 use super::plot::{legend, plot};
 
 /// Warnings shown of each list; `listend check` has all.
@@ -307,7 +307,8 @@ fn feed_row(row: &FeedRow, site: &Site) -> Markup {
     }
 }
 
-fn address(url: &str) -> Markup {
+/// The address of a feed, linked where a browser can open it.
+pub(super) fn address(url: &str) -> Markup {
     html! {
         @if let Some(href) = uri::web_link(url) { a.url href=(href) rel="noreferrer" { (url) } }
         @else { span.url { (url) } }
@@ -317,16 +318,7 @@ fn address(url: &str) -> Markup {
 fn neighbours(status: &Status, site: &Site) -> Markup {
     let asked = &status.asked;
     let pages = status.matching.div_ceil(Status::ROWS);
-    let to = |page| place(site, &Asked { page, ..asked.clone() });
-    html! {
-        @if pages > 1 {
-            nav.pages aria-label="Pages" {
-                @if asked.page > 1 { a rel="prev" href=(to(asked.page - 1)) { "Previous" } }
-                span.where-in { "Page " (asked.page) " of " (pages) }
-                @if asked.page < pages { a.older rel="next" href=(to(asked.page + 1)) { "Next" } }
-            }
-        }
-    }
+    layout::pages((asked.page, pages), |page| place(site, &Asked { page, ..asked.clone() }))
 }
 
 /// The path of the status page with what is asked of it.
@@ -376,7 +368,8 @@ fn urgency(state: FeedState) -> u8 {
     }
 }
 
-fn words(state: FeedState) -> (&'static str, &'static str) {
+/// A state as a class of the style sheet, and in words.
+pub(super) fn words(state: FeedState) -> (&'static str, &'static str) {
     match state {
         FeedState::New => ("new", "not asked yet"),
         FeedState::Ok => ("ok", "ok"),

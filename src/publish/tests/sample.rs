@@ -14,6 +14,7 @@ pub(super) fn site() -> Site {
         base_url: Url::parse("https://listen.example/").expect("it is an address"),
         hub: Some("https://hub.example/".into()),
         contact_links: true,
+        is_keeper: true,
         lists: [("Followers", "/followers"), ("Desired", "/desired"), ("Mine", "/mine")]
             .map(|(title, path)| (title.to_owned(), path.to_owned()))
             .to_vec(),
