@@ -69,7 +69,7 @@ pub(super) async fn answer(
 
 /// Reads what is asked of a path.
 fn ask(path: &str, format: Format, query_text: &str) -> Result<Ask, BadParameter> {
-    if path == VOICES {
+    if path == VOICES && format == Format::Html {
         return query::parse_rolodex(query_text);
     }
     if let Some(relation) = Relation::at(path).filter(|relation| format == Format::Html && relation.has_state()) {

