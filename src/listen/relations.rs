@@ -18,17 +18,20 @@ mod notices;
 mod quiet;
 mod river;
 mod rolodex;
+#[cfg(test)]
+mod tests;
 mod thanks;
 mod today;
 mod who;
 mod window;
 
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::config::Mine;
 use crate::lists::opml::Outline;
 use crate::lists::roster::VoiceIndex;
-use crate::model::{EntryKey, Link, Notice, NoticeKind, Role, Timestamp};
+use crate::model::{EntryKey, Hash64, Link, Notice, NoticeKind, Role, Timestamp};
 use crate::store::{Snapshot, Store, StoreError};
 
 use super::live::{Bound, Live};
@@ -167,11 +170,11 @@ pub struct Answerable {
 pub struct Relations {
     sites: Mutex<Option<KeptSites>>,
     keeper_sites: KeeperSites,
-    gathered: gathered::Kept,
     voices: Mutex<Arc<Voices>>,
     ledger: Mutex<Option<KeptLedger>>,
     waits: Mutex<Waits>,
     pauses: Mutex<Pauses>,
+    gathered: gathered::Kept,
 }
 
 /// Sites, and what they were made from: the roster, the count of homes, the configuration.
@@ -275,15 +278,15 @@ impl Relations {
                 (page, gathered.talks.len(), State::Conversations(talks))
             }
             Relation::Newcomers => {
-                let changes = newcomers::gather(&desk, scene.now.minus(newcomers::SPAN))?;
-                let told = newcomers::told(&desk)?;
-                let (page, people) = some(&changes, page, |change| Ok(Some(newcomers::read(&desk, change, &told))))?;
-                (page, changes.len(), State::Newcomers(people))
+                let (changes, told) = newcomers_of(&desk)?;
+                let (page, newcomers) = some(&changes, page, |change| Ok(Some(newcomers::read(&desk, change, &told))))?;
+                (page, changes.len(), State::Newcomers(newcomers))
             }
             Relation::Bridges => {
                 let gathered = self.gathered.get(&desk)?;
-                let (page, sites) = some(gathered.bridges(), page, |site| bridges::read(&desk, site))?;
-                (page, gathered.bridges().len(), State::Bridges(sites))
+                let bridges = gathered.bridges();
+                let (page, shown) = some(bridges, page, |site| bridges::read(&desk, site))?;
+                (page, bridges.len(), State::Bridges(shown))
             }
         };
         Ok(Present { head: self.head(relation), state, page, count, today: scene.now })
@@ -308,18 +311,23 @@ impl Relations {
             }
             Relation::Neglected => self.waiting(&desk)?.1.into_iter().map(|waiting| waiting.voice).collect(),
             Relation::Quiet => self.quiet(&desk)?.into_iter().map(|quiet| quiet.voice).collect(),
-            Relation::Conversations => conversations::voices(&self.gathered.get(&desk)?.talks),
-            Relation::Newcomers => {
-                let changes = newcomers::gather(&desk, scene.now.minus(newcomers::SPAN))?;
-                changes.into_iter().filter_map(|change| change.voice).collect()
+            Relation::Conversations => {
+                let gathered = self.gathered.get(&desk)?;
+                let turns = gathered.talks.iter().flat_map(|talk| &talk.turns);
+                turns.map(|turn| turn.voice).filter(|voice| desk.voices.is_heard(*voice)).collect()
             }
+            Relation::Newcomers => newcomers_of(&desk)?.0.iter().filter_map(|change| change.voice).collect(),
             Relation::Bridges => {
                 let gathered = self.gathered.get(&desk)?;
-                let sites = gathered.bridges().iter().filter_map(|site| bridges::read(&desk, site).transpose());
-                return Ok(bridges::outlines(&sites.collect::<Result<Vec<_>, _>>()?));
+                let mut bridges = Vec::new();
+                for site in gathered.bridges() {
+                    bridges.extend(bridges::read(&desk, site)?);
+                }
+                return Ok(bridges::outlines(&bridges));
             }
         };
-        Ok(desk.outlines(voices))
+        let mut seen = HashSet::new();
+        Ok(desk.outlines(voices.into_iter().filter(|voice| seen.insert(*voice))))
     }
 
     /// What stands on the front page.
@@ -327,19 +335,13 @@ impl Relations {
         let desk = self.desk(scene);
         let (ledger, waiting) = self.waiting(&desk)?;
         let (answer, more) = today::answer(&desk, &ledger, &waiting, &self.quiet(&desk)?)?;
-        let changes = newcomers::gather(&desk, scene.now.minus(newcomers::SPAN))?;
-        let told = newcomers::told(&desk)?;
-        let newcomers = changes.iter().take(today::NEWCOMERS).map(|change| newcomers::read(&desk, change, &told));
-        let gathered = self.gathered.get(&desk)?;
-        let talks = gathered.talks.iter().filter_map(|talk| conversations::read(&desk, talk).transpose());
-        let conversations = talks.take(today::CONVERSATIONS).collect::<Result<_, _>>()?;
         let has_mine = scene.bound.roster.lists.iter().any(|list| list.role == Role::Mine);
         Ok(Today {
             answer,
             more,
             has_heard: desk.voices.heard().any(|voice| desk.newest(voice).is_some()),
-            newcomers: newcomers.collect(),
-            conversations,
+            newcomers: today::newcomers(&desk)?,
+            conversations: today::conversations(&desk, &*self.gathered.get(&desk)?)?,
             love: has_mine.then(|| love::link_love(&ledger.posts, scene.now)),
             today: scene.now,
         })
@@ -370,7 +372,8 @@ impl Relations {
     /// here.
     pub fn notices(&self, scene: &Scene<'_>, address: &dyn Fn(&str) -> String) -> Result<Vec<Notice>, StoreError> {
         let desk = self.desk(scene);
-        let waiting = self.waiting(&desk)?.1.into_iter().map(|waiting| (waiting.voice, waiting.first));
+        let (_, waiting) = self.waiting(&desk)?;
+        let waiting = waiting.into_iter().map(|waiting| (waiting.voice, waiting.first));
         notices::notices(&desk, &*self.gathered.get(&desk)?, waiting, address)
     }
 
@@ -384,7 +387,7 @@ impl Relations {
         let mut feeds = Vec::new();
         if relation == Relation::Mutual {
             let desk = self.desk(scene);
-            let mut seen = std::collections::HashSet::new();
+            let mut seen = HashSet::new();
             let of_voices = mutual(&desk).into_iter().flat_map(|voice| desk.voices.feeds(voice)).copied();
             feeds.extend(of_voices.filter(|feed| seen.insert(*feed)));
         }
@@ -448,6 +451,11 @@ fn with_fresh_snapshot<T>(
     let snapshot = desk.scene.store.snapshot()?;
     let scene = Scene { snapshot: &snapshot, ..*desk.scene };
     make(&Desk { scene: &scene, sites: Arc::clone(&desk.sites), voices: Arc::clone(&desk.voices) })
+}
+
+/// Who came and left lately, the latest first; and under which names they can be greeted.
+fn newcomers_of(desk: &Desk<'_>) -> Result<(Vec<newcomers::Change>, HashMap<Hash64, EntryKey>), StoreError> {
+    Ok((newcomers::gather(desk, desk.scene.now.minus(newcomers::SPAN))?, newcomers::told(desk)?))
 }
 
 /// The voices that follow you, and that you wished for.

@@ -239,27 +239,36 @@ impl Ledger {
         }
     }
 
-    /// What one voice says once, and what comes to us by several feeds or as a Webmention too, is owed once.
+    /// What comes to us by several feeds of a voice, or as a Webmention too, is owed once and shown once.
     fn drop_copies(&mut self, desk: &Desk<'_>) -> Result<(), StoreError> {
         for account in self.accounts.values_mut() {
-            let Some((first, _)) = account.owed.first() else { continue };
-            if account.owed.iter().all(|(key, _)| key.feed == first.feed) {
-                continue;
-            }
-            let mut seen: HashSet<Hash64> = HashSet::new();
-            let mut distinct = Vec::with_capacity(account.owed.len());
-            // A Webmention says less than the entry that it is of.
-            account.owed.sort_by_key(|(key, mention)| (mention.way == Way::Web, std::cmp::Reverse(*key)));
-            for (key, mention) in account.owed.drain(..) {
-                if mentions::article(desk, key)?.is_none_or(|article| seen.insert(article)) {
-                    distinct.push((key, mention));
-                }
-            }
-            distinct.sort_by_key(|(key, _)| std::cmp::Reverse(*key));
-            account.owed = distinct;
+            distinct(desk, &mut account.owed)?;
+            // Of those that are not kept nothing is known but that they were.
+            account.from_them -= distinct(desk, &mut account.links)?;
         }
         Ok(())
     }
+}
+
+/// Drops mentions of a voice that are copies of others; how many.
+fn distinct(desk: &Desk<'_>, rows: &mut Vec<(EntryKey, Mention)>) -> Result<usize, StoreError> {
+    let Some((first, _)) = rows.first() else { return Ok(0) };
+    if rows.iter().all(|(key, _)| key.feed == first.feed) {
+        return Ok(0);
+    }
+    let all = rows.len();
+    let mut seen: HashSet<Hash64> = HashSet::new();
+    let mut distinct = Vec::with_capacity(all);
+    // A Webmention says less than the entry that it is of.
+    rows.sort_by_key(|(key, mention)| (mention.way == Way::Web, std::cmp::Reverse(*key)));
+    for (key, mention) in rows.drain(..) {
+        if mentions::article(desk, key)?.is_none_or(|article| seen.insert(article)) {
+            distinct.push((key, mention));
+        }
+    }
+    distinct.sort_by_key(|(key, _)| std::cmp::Reverse(*key));
+    *rows = distinct;
+    Ok(all - rows.len())
 }
 
 fn push<T>(kept: &mut Vec<T>, one: T, most: usize) {

@@ -6,9 +6,10 @@ use std::time::Duration;
 use chrono::{Datelike, Months, NaiveDate};
 
 use crate::listen::people::LinkLove;
+use crate::listen::said;
 use crate::listen::sites::Owner;
 use crate::lists::roster::VoiceIndex;
-use crate::model::{EntryKey, FeedId, Hash64, Timestamp};
+use crate::model::{EntryKey, FeedId, Hash64, Link, Timestamp};
 use crate::store::{Snapshot, StoreError};
 
 use super::who::Desk;
@@ -78,24 +79,18 @@ pub(super) fn own_posts(desk: &Desk<'_>) -> Result<Vec<OwnPost>, StoreError> {
     Ok(posts.into_values().rev().collect())
 }
 
-/// Newest entries of a feed that tell what is furniture in it.
-const FURNITURE_OF: usize = 30;
-/// A page that so many of them link to may be furniture; it is where they are over a third of them.
-const FURNITURE_AT_LEAST: usize = 4;
-
-/// The pages that a feed links to by habit: navigation and signatures, not words.
+/// The pages that a feed links to by habit (see [`said::furniture`]).
 fn furniture(snapshot: &Snapshot, feed: FeedId) -> Result<HashSet<u64>, StoreError> {
-    let newest = snapshot.heads(feed, None, FURNITURE_OF)?;
+    let newest = snapshot.heads(feed, None, said::RECENT)?;
     let Some(oldest) = newest.last().map(|head| head.key) else { return Ok(HashSet::new()) };
-    let mut counts: HashMap<u64, usize> = HashMap::new();
+    let mut rows: HashMap<EntryKey, Vec<Link>> = newest.iter().map(|head| (head.key, Vec::new())).collect();
     snapshot.links(feed, oldest.listed_at, Timestamp::MAX, |key, links| {
-        if key >= oldest {
-            links.iter().for_each(|link| *counts.entry(link.page).or_default() += 1);
+        if let Some(row) = rows.get_mut(&key) {
+            row.extend_from_slice(links);
         }
         true
     })?;
-    let is_furniture = |count: usize| count >= FURNITURE_AT_LEAST && count * 3 > newest.len();
-    Ok(counts.into_iter().filter(|(_, count)| is_furniture(*count)).map(|(page, _)| page).collect())
+    Ok(said::furniture(rows.values().map(Vec::as_slice)))
 }
 
 /// The share of your posts that point at others.

@@ -3,10 +3,13 @@
 //! What the store says of an entry rests on hashes, and on sites and names as they were when it was heard. So before
 //! anything is shown, the text itself is looked at, and what it does not say is left out.
 
+use crate::config::Mine;
+use crate::feeds::links::links;
 use crate::feeds::{clean, identity};
 use crate::listen::merge;
 use crate::listen::page::Listed;
 use crate::listen::people::Saying;
+use crate::listen::said::Names;
 use crate::listen::sites::Owner;
 use crate::listen::view;
 use crate::model::{Entry, EntryKey, Hash64, Mention, Way, Webmention, WebmentionKind, comparable_link};
@@ -37,15 +40,17 @@ pub(super) fn read(desk: &Desk<'_>, key: EntryKey, mention: &Mention) -> Result<
     Ok(reason(desk, &entry, mention)?.map(|(reason, is_reply)| Spoken { who, entry, reason, is_reply }))
 }
 
-/// The same, as it stands on a page: `None` also where another feed carries the same article and speaks for it.
+/// The same, as it stands on a page: `None` also where it does not stand there, or where another feed carries the same
+/// article and speaks for it.
 pub(super) fn listed(
     desk: &Desk<'_>,
     key: EntryKey,
     mention: &Mention,
-    stands: impl FnMut(&Entry) -> bool,
+    mut stands: impl FnMut(&Entry) -> bool,
 ) -> Result<Option<(Listed, Who)>, StoreError> {
     let Some(Spoken { who, entry, reason, .. }) = read(desk, key, mention)? else { return Ok(None) };
-    if is_said_elsewhere(desk, &entry, stands)? {
+    // A search passes over most of them; what is cheaper is asked first.
+    if !stands(&entry) || is_said_elsewhere(desk, &entry, stands)? {
         return Ok(None);
     }
     let Some(source) = desk.source(who, &entry) else { return Ok(None) };
@@ -93,8 +98,8 @@ fn head(desk: &Desk<'_>, key: EntryKey) -> Result<Option<Head>, StoreError> {
 /// Why something speaks of you, in a sentence, and whether it is an answer.
 fn reason(desk: &Desk<'_>, entry: &Entry, mention: &Mention) -> Result<Option<(String, bool)>, StoreError> {
     let reason = match mention.way {
-        Way::Link => match own_link(desk, entry) {
-            Some(link) => (format!("Links to your {}", own_page(desk, &link, "site ")?), false),
+        Way::Link => match own_link(desk, entry)? {
+            Some(page) => (format!("Links to your {page}"), false),
             None => return Ok(None),
         },
         Way::Name => match said_name(desk, entry) {
@@ -111,7 +116,10 @@ fn reason(desk: &Desk<'_>, entry: &Entry, mention: &Mention) -> Result<Option<(S
             if !is_own(desk, &webmention.target) {
                 return Ok(None);
             }
-            let page = own_page(desk, &webmention.target, "page ")?;
+            let page = match own_title(desk, &webmention.target)? {
+                Some(title) => title,
+                None => format!("page {}", comparable_link(&webmention.target).unwrap_or_default()),
+            };
             match webmention.kind {
                 WebmentionKind::Reply => (format!("Answers your {page}"), true),
                 WebmentionKind::Like => (format!("Likes your {page}"), false),
@@ -123,27 +131,36 @@ fn reason(desk: &Desk<'_>, entry: &Entry, mention: &Mention) -> Result<Option<(S
     Ok(Some(reason))
 }
 
-/// The first link of an entry's text that leads to a page of yours.
-fn own_link(desk: &Desk<'_>, entry: &Entry) -> Option<String> {
-    let texts = [&entry.summary, &entry.content].into_iter().flatten();
-    texts.flat_map(|html| addresses(html.as_str())).find(|address| is_own(desk, address))
+/// What an entry links to of yours: a post where there is one among it, else the first page; `None` where it does not.
+fn own_link(desk: &Desk<'_>, entry: &Entry) -> Result<Option<String>, StoreError> {
+    let mut first = None;
+    for linked in links(entry) {
+        if desk.sites.owner(&linked.comparable) != Some(Owner::Mine) {
+            continue;
+        }
+        if let Some(title) = own_title(desk, &linked.address)? {
+            return Ok(Some(title));
+        }
+        first = first.or_else(|| Some(format!("site {}", linked.comparable)));
+    }
+    Ok(first)
 }
 
 fn is_own(desk: &Desk<'_>, address: &str) -> bool {
     comparable_link(address).and_then(|link| desk.sites.owner(&link)) == Some(Owner::Mine)
 }
 
-/// A page of yours by its title, where it is a post that is kept; else, behind `what`, by its address without scheme.
-fn own_page(desk: &Desk<'_>, address: &str, what: &str) -> Result<String, StoreError> {
+/// The title of a post of yours, in quotes; `None` where the page is none that is kept.
+fn own_title(desk: &Desk<'_>, address: &str) -> Result<Option<String>, StoreError> {
     let page = address.split('#').next().unwrap_or_default();
     for (key, _) in desk.snapshot().same_link(identity::link_hash(page))? {
         if desk.voices.mine.contains(&key.feed)
             && let Some(post) = desk.snapshot().entry(key)?.filter(|post| !post.title.is_empty())
         {
-            return Ok(format!("“{}”", post.title));
+            return Ok(Some(format!("“{}”", post.title)));
         }
     }
-    Ok(format!("{what}{}", comparable_link(page).unwrap_or_default()))
+    Ok(None)
 }
 
 /// The first of your names that an entry says.
@@ -153,21 +170,9 @@ fn said_name<'a>(desk: &Desk<'a>, entry: &Entry) -> Option<&'a str> {
         said.push('\n');
         said.push_str(&clean::text(html.as_str(), usize::MAX));
     }
-    let said = said.to_lowercase();
-    let is_word = |c: char| c.is_alphanumeric();
-    let says = |name: &str| {
-        let name = name.to_lowercase();
-        said.match_indices(name.as_str()).any(|(at, _)| {
-            let before = said[..at].chars().next_back();
-            let after = said[at + name.len()..].chars().next();
-            !name.is_empty() && !before.is_some_and(is_word) && !after.is_some_and(is_word)
-        })
+    let says = |name: &&str| {
+        let only = Mine { names: vec![(*name).to_owned()], ..Mine::default() };
+        Names::of(&only).are_in(&said)
     };
-    desk.scene.mine.names.iter().map(String::as_str).find(|name| says(name))
-}
-
-/// The addresses that clean HTML links to.
-fn addresses(html: &str) -> impl Iterator<Item = String> {
-    let links = html.split("href=\"").skip(1);
-    links.filter_map(|rest| rest.split('"').next()).map(|address| address.replace("&amp;", "&"))
+    desk.scene.mine.names.iter().map(String::as_str).find(says)
 }

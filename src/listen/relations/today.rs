@@ -2,22 +2,26 @@
 
 use std::collections::HashSet;
 
-use crate::listen::people::{Cause, Debt};
+use crate::listen::people::{Cause, Conversation, Debt, Newcomer};
 use crate::lists::roster::VoiceIndex;
+use crate::model::ListEventKind;
 use crate::store::StoreError;
 
+use super::conversations;
+use super::gathered::Gathered;
 use super::ledger::Ledger;
 use super::neglected::{self, Waiting};
+use super::newcomers;
 use super::quiet::{Pause, Quiet};
 use super::thanks::{self, Creditor};
 use super::who::{Desk, saying};
 
-/// So many newcomers stand on the front page.
-pub(super) const NEWCOMERS: usize = 8;
-/// So many conversations.
-pub(super) const CONVERSATIONS: usize = 5;
 /// So many people are answered in a day.
 const PEOPLE: usize = 5;
+/// So many newcomers are shown.
+const NEWCOMERS: usize = 8;
+/// So many conversations are.
+const CONVERSATIONS: usize = 5;
 
 /// At most [`PEOPLE`] people, each once; and how many more are owed thanks, how many more are neglected.
 pub(super) fn answer(
@@ -74,4 +78,28 @@ fn returned(desk: &Desk<'_>, ledger: &Ledger, quiet: &Quiet) -> Result<Option<De
         last_contact: ledger.contact(quiet.voice),
         done: Some(quiet.newest),
     }))
+}
+
+/// The newest newcomers.
+pub(super) fn newcomers(desk: &Desk<'_>) -> Result<Vec<Newcomer>, StoreError> {
+    let changes = newcomers::gather(desk, desk.scene.now.minus(newcomers::SPAN))?;
+    let came = changes.iter().filter(|change| change.event.kind != ListEventKind::Left && change.voice.is_some());
+    let came: Vec<_> = came.take(NEWCOMERS).collect();
+    if came.is_empty() {
+        return Ok(Vec::new());
+    }
+    let told = newcomers::told(desk)?;
+    Ok(came.into_iter().map(|change| newcomers::read(desk, change, &told)).collect())
+}
+
+/// The latest conversations.
+pub(super) fn conversations(desk: &Desk<'_>, gathered: &Gathered) -> Result<Vec<Conversation>, StoreError> {
+    let mut read = Vec::new();
+    for talk in &gathered.talks {
+        if read.len() == CONVERSATIONS {
+            break;
+        }
+        read.extend(conversations::read(desk, talk)?);
+    }
+    Ok(read)
 }

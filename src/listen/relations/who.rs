@@ -241,7 +241,7 @@ pub(super) fn saying(entry: &Entry, reason: String) -> Saying {
     let begins = |chars| text.map(|html| clean::summary(html, chars)).filter(|text| !text.is_empty());
     let title = Some(entry.title.clone()).filter(|title| !title.is_empty()).or_else(|| begins(TITLE_CHARS));
     let title = title.or_else(|| entry.link.clone()).unwrap_or_else(|| "Without a title".to_owned());
-    let excerpt = begins(EXCERPT_CHARS).unwrap_or_default();
+    let excerpt = begins(EXCERPT_CHARS).filter(|text| *text != title).unwrap_or_default();
     Saying { key: entry.key, title, link: entry.link.clone(), at: entry.key.listed_at, excerpt, reason }
 }
 
