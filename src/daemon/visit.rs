@@ -4,6 +4,8 @@ mod applied;
 mod claims;
 mod heard;
 mod pushed;
+#[cfg(test)]
+mod year;
 
 use std::collections::HashMap;
 use std::future::ready;
