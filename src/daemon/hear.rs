@@ -216,6 +216,7 @@ mod tests {
     use super::*;
     use crate::daemon::now;
     use crate::http::metrics::Metrics;
+    use crate::http::webmention::Letterbox;
     use crate::http::websub::Doors;
     use crate::listen::live::Live;
     use crate::model::{Change, CleanHtml, Feed, FeedUrl, Known, Link, Said, Timestamp};
@@ -272,8 +273,8 @@ mod tests {
         let live = Arc::new(Live::default());
         live.update(update.map(|update| (update.feed, true)));
         let config = Config::parse("[mine]\nsites = [\"https://me.example/\"]", None, directory).expect("it is good");
-        let (doors, _) = Doors::new();
-        Arc::new(App::new(live, Arc::new(store), config, Arc::new(Metrics::default()), doors, now))
+        let ((doors, _), (letterbox, _)) = (Doors::new(), Letterbox::new());
+        Arc::new(App::new(live, Arc::new(store), config, Arc::new(Metrics::default()), doors, letterbox, now))
     }
 
     async fn walk(app: &Arc<App>, ears: Arc<Ears>) {

@@ -311,7 +311,11 @@ impl Relations {
             }
             Relation::Neglected => self.waiting(&desk)?.1.into_iter().map(|waiting| waiting.voice).collect(),
             Relation::Quiet => self.quiet(&desk)?.into_iter().map(|quiet| quiet.voice).collect(),
-            Relation::Conversations => conversations::voices(&self.gathered.get(&desk)?.talks),
+            Relation::Conversations => {
+                let gathered = self.gathered.get(&desk)?;
+                let turns = gathered.talks.iter().flat_map(|talk| &talk.turns);
+                turns.map(|turn| turn.voice).filter(|voice| desk.voices.is_heard(*voice)).collect()
+            }
             Relation::Newcomers => newcomers_of(&desk)?.0.iter().filter_map(|change| change.voice).collect(),
             Relation::Bridges => {
                 let gathered = self.gathered.get(&desk)?;

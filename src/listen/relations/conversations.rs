@@ -222,13 +222,6 @@ impl Groups {
     }
 }
 
-/// The voices that take part, each once, those of the latest conversation first.
-pub(super) fn voices(talks: &[Talk]) -> Vec<VoiceIndex> {
-    let mut seen = HashSet::new();
-    let turns = talks.iter().flat_map(|talk| &talk.turns).filter(|turn| !turn.is_mine);
-    turns.map(|turn| turn.voice).filter(|voice| seen.insert(*voice)).collect()
-}
-
 /// A conversation as pages show it; `None` where its texts do not say what the hashes did, or are no longer kept.
 pub(super) fn read(desk: &Desk<'_>, talk: &Talk) -> Result<Option<Conversation>, StoreError> {
     let mut read: Vec<(&Turn, Entry, String, String)> = Vec::new();

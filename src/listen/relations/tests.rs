@@ -10,6 +10,7 @@ use crate::model::{ContactKind, FeedId, ListEventKind, Webmention, WebmentionKin
 
 use village::{Village, author, day, event, rhythm, silent};
 
+mod gathering;
 mod village;
 
 const LISTS: [(&str, &str); 5] = [

@@ -211,6 +211,11 @@ impl Village {
 
     /// Asks something of the relations, as they are at [`NOW`].
     pub(super) fn ask<T>(&self, question: impl FnOnce(&Relations, &Scene<'_>) -> T) -> T {
+        self.ask_at(NOW, question)
+    }
+
+    /// The same at noon of a day.
+    pub(super) fn ask_at<T>(&self, date: &str, question: impl FnOnce(&Relations, &Scene<'_>) -> T) -> T {
         let (snapshot, bound) = (self.store.snapshot().expect("it is open"), self.live.bound());
         let scene = Scene {
             store: &self.store,
@@ -218,7 +223,7 @@ impl Village {
             live: &self.live,
             bound: &bound,
             mine: &self.mine,
-            now: day(NOW),
+            now: day(date),
         };
         question(&self.relations, &scene)
     }
