@@ -1,7 +1,8 @@
 //! Every page for people in each of its states, as a browser shows it: on a phone and at a desk, light and dark.
 //!
 //! Chromium opens them and axe-core judges them (`tests/axe/open.mjs`). Skips, and says so, where one of them is absent;
-//! `tests/run` installs them. With `LISTEND_PICTURES=DIR` it leaves a picture of each view there.
+//! `tests/run` installs them. With `LISTEND_PICTURES=DIR` it leaves each page there, and
+//! a picture of each view of it.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -35,6 +36,9 @@ fn every_page_in_every_state_is_for_everybody() {
     browser.arg(&origin);
     if let Some(directory) = env::var_os("LISTEND_PICTURES") {
         fs::create_dir_all(&directory).unwrap();
+        for (path, page) in &pages {
+            fs::write(Path::new(&directory).join(format!("{}.html", &path[1..])), page).unwrap();
+        }
         browser.arg(directory);
     }
     let mut browser = browser.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
@@ -75,6 +79,52 @@ fn a_public_reader_is_shown_no_way_to_what_is_private() {
             assert!(!page.contains(&format!("href=\"{way}")), "{path} leads to {way}");
         }
     }
+}
+
+#[test]
+fn pages_say_what_is_to_be_done() {
+    let pages = states::all();
+    for (path, wanted) in [
+        ("/today", "Five people to answer today"),
+        ("/today", "<p class=\"cause\">Spoke of you</p>"),
+        ("/today", "<a class=\"button\" href=\"https://bench-weekly.example/0\" rel=\"noreferrer\">Say thanks<"),
+        ("/today", "href=\"https://quay-street.example/\" rel=\"noreferrer\">Say hello<"),
+        ("/today", "href=\"https://outreach-cafe.example/2\" rel=\"noreferrer\">Answer<"),
+        ("/today", ">Read and comment<"),
+        ("/today", ">Welcome back<"),
+        ("/today", "Waiting since <time datetime=\"2026-04-03T01:30:00Z\">3 April 2026</time>, 234 days"),
+        ("/today", ">2 more are owed thanks<"),
+        ("/today", "11 of your 26 posts of the last 90 days point at others."),
+        ("/today-1", "One person to answer today"),
+        ("/today-hostile", "&lt;script&gt;"),
+        ("/today-all-answered", "All answered"),
+        ("/today-all-answered", "href=\"/neglected\""),
+        ("/today-nobody-listed", "followers.opml"),
+        ("/today-first-round", "12 of 69 feeds have answered"),
+        ("/today-first-round", "mine.opml"),
+        ("/today-broken", "None of the feeds answers."),
+        ("/today-some-broken", "3 feeds need a look"),
+        ("/thanks", "href=\"/thanks?page=2\""),
+        ("/neglected", "href=\"/neglected\">Previous<"),
+        ("/thanks-empty", "Nobody is owed thanks."),
+        ("/bridges", "<code>listend add https://lathe.example/ --list desired</code>"),
+        ("/quiet", "First post in 94 days"),
+        ("/rolodex", "aria-sort=\"ascending\"><a href=\"/voices\">"),
+        ("/rolodex-heard", "aria-sort=\"descending\"><a href=\"/voices?sort=heard\">"),
+        ("/rolodex-heard", "href=\"/voices?sort=heard&amp;page=2\">Previous<"),
+        ("/rolodex", "December 2025: 1 of 4; January 2026: 1 of 6; February 2026: no post"),
+        ("/voice", "<button type=\"submit\" name=\"kind\" value=\"shared\">Shared</button>"),
+        ("/answer", "<h1>Answered <bdi>Kiln Lane</bdi>?</h1>"),
+        ("/answer-thanked", "<h1>You thanked <bdi>Kiln Lane</bdi></h1>"),
+        ("/answer-nobody", "Somebody"),
+    ] {
+        assert!(pages[path].contains(wanted), "{path} lacks {wanted}");
+    }
+    let done = format!("href=\"/answered/{}\">Done already<", crowd::key(3, crowd::ago(234)));
+    assert!(pages["/today"].contains(&done), "{done}");
+    let form = format!("<form class=\"record\" method=\"post\" action=\"/answered/{}\">", crowd::key(3, crowd::ago(0)));
+    assert!(pages["/voice"].contains(&form), "{form}");
+    assert!(!pages["/today-hostile"].contains("href=\"javascript"), "an address that runs");
 }
 
 /// Node with the script and the browser as its first argument; `None` where something is absent.
