@@ -29,6 +29,7 @@ mod moves;
 mod namespace;
 mod network;
 mod origin;
+mod pages;
 mod readers;
 mod reading;
 mod regressions;

@@ -20,7 +20,7 @@ pub fn answered(answerable: &Answerable, key: EntryKey, recorded: Option<Contact
     let main = html! {
         div.answered {
             @if let Some(kind) = recorded {
-                header.noted role="status" {
+                div.noted role="status" {
                     h1 { (done(kind)) " " bdi { (name) } }
                     p.about { "It is noted, and settles what you owed them until now." }
                 }

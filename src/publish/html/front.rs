@@ -114,7 +114,7 @@ pub fn front(front: &Front<'_>, site: &Site) -> String {
 }
 
 /// Whether no feed of anybody can be heard.
-fn all_broken(front: &Front<'_>) -> bool {
+pub(super) fn all_broken(front: &Front<'_>) -> bool {
     let feeds: usize =
         front.circles.iter().filter(|circle| circle.role.is_listened_to()).map(|circle| circle.feeds).sum();
     front.river.troubled > 0 && front.river.troubled >= feeds
@@ -125,7 +125,7 @@ fn alarm(front: &Front<'_>, site: &Site) -> Markup {
     html! {
         @if all_broken(front) {
             p.alarm role="status" {
-                strong { "None of the feeds can be heard." }
+                strong { "None of the feeds answers." }
                 " Where that comes all at once, look at your own network first. "
                 a href=(local(site, "/status")) { "See how they answer" }
             }

@@ -196,18 +196,26 @@ pub(super) fn history(history: &[Past]) -> Markup {
         ol.history {
             @for past in history {
                 li {
-                    (date(past.at)) " "
-                    span.what { (what(past.kind)) }
-                    @if let Some(text) = seen(&past.text) {
-                        " "
-                        @match past.link.as_deref().and_then(uri::page_link) {
-                            Some(link) => a.title href=(link) rel="noreferrer" { bdi { (text) } },
-                            None => span.title { bdi { (text) } },
-                        }
-                    }
+                    (short_date(past.at)) " "
+                    span { (event(past)) }
                 }
             }
         }
+    }
+}
+
+/// What happened: a notice says it in its own words, of contact there may be a note.
+fn event(past: &Past) -> Markup {
+    let what = what(past.kind);
+    let Some(text) = seen(&past.text) else { return html! { (what) } };
+    let text = html! { bdi { (text) } };
+    let linked = match past.link.as_deref().and_then(uri::page_link) {
+        Some(link) => html! { a.title href=(link) rel="noreferrer" { (text) } },
+        None => text,
+    };
+    match past.kind {
+        PastKind::Notice(_) => linked,
+        PastKind::Contact(_) | PastKind::Post => html! { (what) ": " (linked) },
     }
 }
 

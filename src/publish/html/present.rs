@@ -155,7 +155,7 @@ fn debts(debts: &[Debt], site: &Site, today: Timestamp) -> Markup {
 fn quiet(quiet: &QuietVoice, site: &Site) -> Markup {
     let key = quiet.newest.key;
     html! {
-        li.person class=(if quiet.is_silent { "is-silent" } else { "is-quiet" }) {
+        li class=(if quiet.is_silent { "person is-silent" } else { "person is-quiet" }) {
             (face_of(&quiet.person))
             @if let Some(mark) = seen(&quiet.mark) { p.cause dir="auto" { (mark) } }
             h2 { (linked_name(&quiet.person, site)) }

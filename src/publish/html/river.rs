@@ -55,7 +55,7 @@ pub(super) fn stream(page: &Page, site: &Site, level: Level) -> Markup {
 }
 
 /// The way up to the circles that hold the view.
-pub(super) fn above(page: &Page, site: &Site) -> Markup {
+fn above(page: &Page, site: &Site) -> Markup {
     html! {
         @if !page.head.above.is_empty() {
             nav.above aria-label="Above this view" {

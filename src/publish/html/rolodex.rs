@@ -100,35 +100,31 @@ fn row(card: &Card, site: &Site, today: Timestamp) -> Markup {
                     }
                 }
             }
-            td.heard data-label="Last heard" { @if let Some(at) = card.heard { (short_date(at)) } @else { span.none { "never" } } }
+            (cell("Last heard", card.heard.map(short_date), "never"))
             td.rhythm { (charts::weeks(&card.weeks, 1)) }
-            td.links data-label="Links" { (links(card)) }
-            td.waits data-label="Waiting" { (waits(card.waiting, today)) }
-            td.owes data-label="Owed" {
-                @if card.owed > 0 { strong { (count(card.owed, "thank-you", "thank-yous")) } } @else { span.none { "nothing" } }
-            }
+            (cell("Links", links(card), "none"))
+            (cell("Waiting", card.waiting.map(|since| waits(since, today)), "no"))
+            (cell("Owed", (card.owed > 0).then(|| html! { strong { (card.owed) } }), "nothing"))
         }
     }
 }
 
-fn links(card: &Card) -> Markup {
-    html! {
-        @if card.from_them + card.to_them == 0 { span.none { "none" } } @else {
-            span { (card.from_them) " from them" } ", " span { (card.to_them) " to them" }
-        }
+/// A cell with its column's name for where the head is not shown; `none` is said where there is nothing.
+fn cell(label: &str, content: Option<Markup>, none: &str) -> Markup {
+    match content {
+        Some(content) => html! { td data-label=(label) { (content) } },
+        None => html! { td.none data-label=(label) { (none) } },
     }
 }
 
-fn waits(since: Option<Timestamp>, today: Timestamp) -> Markup {
-    html! {
-        @match since {
-            Some(since) => {
-                @let days = today.days().saturating_sub(since.days());
-                "since " (short_date(since)) @if days > 1 { " " span.none { (days) " days" } }
-            }
-            None => span.none { "no" },
-        }
-    }
+fn links(card: &Card) -> Option<Markup> {
+    let is_linked = card.from_them + card.to_them > 0;
+    is_linked.then(|| html! { span { (card.from_them) " from them," } " " span { (card.to_them) " to them" } })
+}
+
+fn waits(since: Timestamp, today: Timestamp) -> Markup {
+    let days = today.days().saturating_sub(since.days());
+    html! { span { "since " (short_date(since)) } @if days > 1 { " " span.soft { (days) " days" } } }
 }
 
 /// What is wrong with the feeds of a voice; nothing where all is well.

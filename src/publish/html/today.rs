@@ -6,7 +6,7 @@ use crate::listen::people::{Conversation, Newcomer, Today};
 use crate::listen::relations::Relation;
 use crate::publish::{Site, uri};
 
-use super::front::{Front, Hearing};
+use super::front::{Front, Hearing, all_broken};
 use super::layout::{VOICES, count, local};
 use super::love;
 use super::people::{Detail, date, debt, face_of, linked_name, name, seen, short_date};
@@ -25,7 +25,7 @@ pub(super) fn answers(front: &Front<'_>, today: &Today, site: &Site) -> Markup {
             (words(front, today, site))
         }
         @if !today.answer.is_empty() {
-            ul.people.cards class={ "of-" (today.answer.len()) } aria-label="Whom to answer" {
+            ul class={ "people cards of-" (today.answer.len()) } aria-label="Whom to answer" {
                 @for one in &today.answer { (debt(one, site, today.today, DETAIL)) }
             }
             (more(today, site))
@@ -38,6 +38,7 @@ fn headline(front: &Front<'_>, today: &Today) -> &'static str {
         (0, Hearing::Nobody) => "Hear the people around you",
         (0, _) if today.has_heard => "All answered",
         (0, Hearing::FirstRound { .. }) => "Listening for the first time",
+        (0, Hearing::Everybody) if all_broken(front) => "Nobody can be heard",
         (0, Hearing::Everybody) => "Nobody has said anything yet",
         (1, _) => "One person to answer today",
         (2, _) => "Two people to answer today",
@@ -63,6 +64,7 @@ fn words(front: &Front<'_>, today: &Today, site: &Site) -> Markup {
                 }
             }
             (0, Hearing::FirstRound { .. }) => p.about { "As soon as somebody has spoken, you find here whom to answer." },
+            (0, Hearing::Everybody) if all_broken(front) => {}
             (0, Hearing::Everybody) => p.about {
                 "All feeds were asked and none had an entry. " a href=(local(site, "/status")) { "See how they answered" } "."
             },

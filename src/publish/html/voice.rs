@@ -11,7 +11,7 @@ use super::charts;
 use super::entries::Level;
 use super::layout::{Layout, View, count};
 use super::people::{circles, date, face_of, history, home, name, record, sayings, short_date, waiting};
-use super::river::{above, stream, tools};
+use super::river::{stream, tools};
 use super::rolodex::trouble;
 use super::status::{address, words};
 
@@ -24,7 +24,6 @@ pub fn voice(dossier: &Dossier, river: &Page, site: &Site) -> String {
     let main = html! {
         div.voice-page {
             header.intro {
-                (above(river, site))
                 div.portrait { (face_of(person)) h1 { bdi { (name(person)) } } }
                 (circles(person, site))
                 @if !river.head.about.trim().is_empty() { p.about dir="auto" { (river.head.about) } }
