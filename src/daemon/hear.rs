@@ -216,6 +216,7 @@ mod tests {
     use super::*;
     use crate::daemon::now;
     use crate::http::metrics::Metrics;
+    use crate::http::webmention::Letterbox;
     use crate::http::websub::Doors;
     use crate::listen::live::Live;
     use crate::model::{Change, CleanHtml, Feed, FeedUrl, Known, Link, Said, Timestamp};
@@ -225,7 +226,7 @@ mod tests {
 
     fn entry(feed: &Feed, seq: u32) -> Entry {
         let at = Timestamp::from_millis(i64::from(seq) * 1000);
-        let page = if seq % 10 == 0 { "https://me.example/post" } else { "https://other.example/" };
+        let page = if seq.is_multiple_of(10) { "https://me.example/post" } else { "https://other.example/" };
         Entry {
             key: EntryKey { listed_at: at, feed: feed.id, seq },
             first_seen: at,
@@ -272,8 +273,8 @@ mod tests {
         let live = Arc::new(Live::default());
         live.update(update.map(|update| (update.feed, true)));
         let config = Config::parse("[mine]\nsites = [\"https://me.example/\"]", None, directory).expect("it is good");
-        let (doors, _) = Doors::new();
-        Arc::new(App::new(live, Arc::new(store), config, Arc::new(Metrics::default()), doors, now))
+        let (doors, letterbox) = (Doors::new().0, Letterbox::new().0);
+        Arc::new(App::new(live, Arc::new(store), config, Arc::new(Metrics::default()), doors, letterbox, now))
     }
 
     async fn walk(app: &Arc<App>, ears: Arc<Ears>) {
