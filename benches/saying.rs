@@ -8,7 +8,7 @@
     reason = "criterion's macros make an undocumented main; a bench may fail loudly"
 )]
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::hint::black_box;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use listend::config::Mine;
 use listend::feeds::clean;
 use listend::feeds::links::links;
 use listend::listen::live::{Bound, Live};
-use listend::listen::said::{Channel, Hearing, Names, said};
+use listend::listen::said::{Channel, Furniture, Hearing, Names, said};
 use listend::listen::sites::Sites;
 use listend::lists::opml;
 use listend::lists::roster::{ListInput, Roster};
@@ -109,12 +109,13 @@ fn change(entry: Entry) -> Change {
 
 /// Ten thousand voices, each with a site, half of them by the word of their feeds.
 fn crowd() -> (Live, Mine) {
-    let outlines: String = (0..VOICES)
+    let outlines: Vec<String> = (0..VOICES)
         .map(|n| {
             let home = if n % 2 == 0 { format!(" htmlUrl=\"https://site{n}.example/\"") } else { String::new() };
             format!("<outline text=\"Voice {n}\" xmlUrl=\"https://site{n}.example/feed\"{home}/>")
         })
         .collect();
+    let outlines = outlines.concat();
     let text = format!("<opml version=\"2.0\"><body>{outlines}</body></opml>");
     let opml = opml::parse(text.as_bytes()).unwrap();
     let roster = Roster::build(vec![ListInput { name: "desired".into(), role: Role::Desired, opml, fault: None }]);
@@ -153,7 +154,7 @@ fn hearing(criterion: &mut Criterion) {
     group.bench_function("links", |bencher| {
         bencher.iter(|| entries.iter().map(|entry| links(black_box(entry)).len()).sum::<usize>());
     });
-    let none = HashSet::new();
+    let none = Furniture::default();
     for (what, called) in [("said", &[][..]), ("said, with two names", &["Ann Example", "listend"][..])] {
         let named = Mine { sites: Vec::new(), names: called.iter().map(|name| (*name).to_owned()).collect() };
         let names = Names::of(&named);
@@ -199,7 +200,7 @@ impl Growing {
 fn storing(criterion: &mut Criterion) {
     let sites = Sites::default();
     let names = Names::default();
-    let none = HashSet::new();
+    let none = Furniture::default();
     let hearing = Hearing { sites: &sites, names: &names, channel: Channel::Voice };
     let mut group = criterion.benchmark_group("storing 1000 entries");
     group.sample_size(30);

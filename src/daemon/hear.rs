@@ -226,7 +226,7 @@ mod tests {
 
     fn entry(feed: &Feed, seq: u32) -> Entry {
         let at = Timestamp::from_millis(i64::from(seq) * 1000);
-        let page = if seq % 10 == 0 { "https://me.example/post" } else { "https://other.example/" };
+        let page = if seq.is_multiple_of(10) { "https://me.example/post" } else { "https://other.example/" };
         Entry {
             key: EntryKey { listed_at: at, feed: feed.id, seq },
             first_seen: at,
@@ -273,7 +273,7 @@ mod tests {
         let live = Arc::new(Live::default());
         live.update(update.map(|update| (update.feed, true)));
         let config = Config::parse("[mine]\nsites = [\"https://me.example/\"]", None, directory).expect("it is good");
-        let ((doors, _), (letterbox, _)) = (Doors::new(), Letterbox::new());
+        let (doors, letterbox) = (Doors::new().0, Letterbox::new().0);
         Arc::new(App::new(live, Arc::new(store), config, Arc::new(Metrics::default()), doors, letterbox, now))
     }
 

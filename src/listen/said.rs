@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use crate::config::Mine;
 use crate::feeds::clean;
 use crate::feeds::links::{Linked, links};
-use crate::model::{Entry, EntryKey, Feed, FeedId, Hash64, Link, Mention, Role, Said, Way};
+use crate::model::{CleanHtml, Entry, EntryKey, Feed, FeedId, Hash64, Link, Mention, Role, Said, Way};
 use crate::store::{Snapshot, StoreError};
 
 use super::live::{Bound, Live};
@@ -58,41 +58,65 @@ impl Channel {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Names {
     /// With a capital letter in them: said as they are written.
-    as_written: Vec<String>,
+    as_written: Vec<Name>,
     /// Without: said in any case.
-    in_any_case: Vec<String>,
+    in_any_case: Vec<Name>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Name {
+    text: String,
+    /// The longest piece of it that HTML never spells otherwise, so that texts without it need not be read.
+    core: String,
 }
 
 impl Names {
     /// Those of the configuration, with white space folded.
     pub fn of(mine: &Mine) -> Self {
         let folded = mine.names.iter().map(|name| name.split_whitespace().collect::<Vec<_>>().join(" "));
-        let (as_written, in_any_case) =
-            folded.filter(|name| !name.is_empty()).partition(|name: &String| name.contains(char::is_uppercase));
+        let names = folded.filter(|name| !name.is_empty()).map(|text| {
+            let pieces = text.split(|c: char| !c.is_alphanumeric());
+            let core = pieces.max_by_key(|piece| piece.len()).unwrap_or_default().to_owned();
+            Name { text, core }
+        });
+        let (as_written, in_any_case) = names.partition(|name| name.text.contains(char::is_uppercase));
         Self { as_written, in_any_case }
     }
 
     /// Whether one of them stands in a text as a whole word: with no letter or digit before or behind it. Scripts that put
     /// no spaces between words have none there either, so in them any place will do.
     pub fn are_in(&self, text: &str) -> bool {
-        if self.as_written.iter().any(|name| stands_in(text, name)) {
+        self.any(text, |text, name| stands_in(text, &name.text))
+    }
+
+    fn any(&self, text: &str, is_there: impl Fn(&str, &Name) -> bool) -> bool {
+        if self.as_written.iter().any(|name| is_there(text, name)) {
             return true;
         }
         if self.in_any_case.is_empty() {
             return false;
         }
         let lower = text.to_lowercase();
-        self.in_any_case.iter().any(|name| stands_in(&lower, name))
+        self.in_any_case.iter().any(|name| is_there(&lower, name))
     }
 
     fn are_said_by(&self, entry: &Entry) -> bool {
         if self.as_written.is_empty() && self.in_any_case.is_empty() {
             return false;
         }
-        let texts = entry.content.iter().chain(&entry.summary);
-        let texts = texts.map(|html| Cow::Owned(clean::text(html.as_str(), usize::MAX)));
-        std::iter::once(Cow::Borrowed(entry.title.as_str())).chain(texts).any(|text| self.are_in(&text))
+        let may_be_in = |html: &str| self.any(&without_tags(html), |text, name| text.contains(&name.core));
+        let mut texts = entry.content.iter().chain(&entry.summary).map(CleanHtml::as_str);
+        self.are_in(&entry.title) || texts.any(|html| may_be_in(html) && self.are_in(&clean::text(html, usize::MAX)))
     }
+}
+
+/// Clean HTML without its tags: cheaper than its text, and all words of that are in it, though perhaps joined to others.
+fn without_tags(html: &str) -> String {
+    let mut text = String::with_capacity(html.len());
+    for piece in html.split('<') {
+        text.push_str(piece.split_once('>').map_or(piece, |(_, behind)| behind));
+    }
+    text
 }
 
 fn stands_in(text: &str, name: &str) -> bool {
@@ -132,12 +156,12 @@ pub struct Hearing<'a> {
 }
 
 /// What an entry says, where these pages are furniture in its feed.
-pub fn said(entry: &Entry, hearing: &Hearing<'_>, furniture: &HashSet<u64>) -> Said {
+pub fn said(entry: &Entry, hearing: &Hearing<'_>, furniture: &Furniture) -> Said {
     said_with(entry, &links(entry), hearing, &[furniture])
 }
 
-fn said_with(entry: &Entry, linked: &[Linked<'_>], hearing: &Hearing<'_>, furniture: &[&HashSet<u64>]) -> Said {
-    let is_furniture = |page| furniture.iter().any(|pages| pages.contains(&page));
+fn said_with(entry: &Entry, linked: &[Linked<'_>], hearing: &Hearing<'_>, furniture: &[&Furniture]) -> Said {
+    let is_furniture = |page| furniture.iter().any(|pages| pages.holds(page));
     let mention = match hearing.channel {
         Channel::Mine => None,
         Channel::Inbox => {
@@ -154,12 +178,24 @@ fn said_with(entry: &Entry, linked: &[Linked<'_>], hearing: &Hearing<'_>, furnit
 
 /// Those of the links that lead to you.
 fn yours<'a>(linked: &'a [Linked<'a>], sites: &Sites) -> impl Iterator<Item = &'a Linked<'a>> {
-    linked.iter().filter(|linked| sites.owner(&linked.comparable) == Some(Owner::Mine))
+    let may_be = linked.iter().filter(|linked| sites.owner_of(&linked.link).is_some());
+    may_be.filter(|linked| sites.owner(&linked.comparable) == Some(Owner::Mine))
+}
+
+/// Pages that stand in so many entries of a feed that they say nothing, by their hashes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Furniture(HashSet<u64>);
+
+impl Furniture {
+    /// Whether the page of this hash is among them.
+    pub fn holds(&self, page: u64) -> bool {
+        self.0.contains(&page)
+    }
 }
 
 /// The pages that are furniture: those that stand in over a third of a feed's newest entries, and in four at least. One
 /// row for each entry, those without links included, each page once in it; to be given the newest [`RECENT`].
-pub fn furniture<'a>(rows: impl IntoIterator<Item = &'a [Link]>) -> HashSet<u64> {
+pub fn furniture<'a>(rows: impl IntoIterator<Item = &'a [Link]>) -> Furniture {
     let mut standing: HashMap<u64, usize> = HashMap::new();
     let mut entries = 0;
     for row in rows {
@@ -169,7 +205,7 @@ pub fn furniture<'a>(rows: impl IntoIterator<Item = &'a [Link]>) -> HashSet<u64>
         }
     }
     let common = standing.into_iter().filter(|(_, count)| *count >= MIN_FURNITURE && 3 * count > entries);
-    common.map(|(page, _)| page).collect()
+    Furniture(common.map(|(page, _)| page).collect())
 }
 
 /// What some entries of one feed say, and what others of its newest no longer do since a page turned out to be furniture.
@@ -184,7 +220,7 @@ pub fn said_by_feed(
     hearing: &Hearing<'_>,
 ) -> Result<Vec<Said>, StoreError> {
     let linked: Vec<Vec<Linked<'_>>> = entries.iter().map(|entry| links(entry)).collect();
-    let none = HashSet::new();
+    let none = Furniture::default();
     let links_to_you = |linked: &Vec<Linked<'_>>| yours(linked, hearing.sites).next().is_some();
     if hearing.channel != Channel::Voice || !linked.iter().any(links_to_you) {
         let all = entries.iter().zip(&linked);
@@ -203,14 +239,14 @@ pub fn said_by_feed(
     let mut said = Vec::with_capacity(entries.len());
     for range in runs(entries.len()) {
         let around = match range.len() {
-            ..RECENT => HashSet::new(),
+            ..RECENT => Furniture::default(),
             _ => furniture_of(linked[range.clone()].iter().map(Vec::as_slice)),
         };
         let run = entries[range.clone()].iter().zip(&linked[range]);
         said.extend(run.map(|(entry, linked)| said_with(entry, linked, hearing, &[&standing, &around])));
     }
     for (entry, linked) in newest.values().filter(|(entry, _)| !entries.iter().any(|new| new.key == entry.key)) {
-        let linked_by_furniture = yours(linked, hearing.sites).any(|linked| standing.contains(&linked.link.page));
+        let linked_by_furniture = yours(linked, hearing.sites).any(|linked| standing.holds(linked.link.page));
         if linked_by_furniture && snapshot.mention(entry.key)?.is_some_and(|mention| mention.way == Way::Link) {
             let now = said_with(entry, linked, hearing, &[&standing]);
             if now.mention.is_none_or(|mention| mention.way != Way::Link) {
@@ -235,7 +271,7 @@ pub fn heard_as(live: &Live, bound: &Bound, sites: &Sites, names: &Names) -> Has
         add(1 + u8::from(is_yours), site.as_bytes());
     }
     for name in names.as_written.iter().chain(&names.in_any_case) {
-        add(3, name.as_bytes());
+        add(3, name.text.as_bytes());
     }
     live.for_each_listed(|feed| match Channel::of(bound, feed) {
         Channel::Voice => {}
@@ -246,7 +282,7 @@ pub fn heard_as(live: &Live, bound: &Bound, sites: &Sites, names: &Names) -> Has
     Hash64(digest.first_chunk().map_or(0, |first| u64::from_be_bytes(*first)))
 }
 
-fn furniture_of<'a>(rows: impl Iterator<Item = &'a [Linked<'a>]>) -> HashSet<u64> {
+fn furniture_of<'a>(rows: impl Iterator<Item = &'a [Linked<'a>]>) -> Furniture {
     let rows: Vec<Vec<Link>> = rows.map(|row| row.iter().map(|linked| linked.link).collect()).collect();
     furniture(rows.iter().map(Vec::as_slice))
 }
@@ -262,7 +298,7 @@ fn runs(entries: usize) -> impl Iterator<Item = std::ops::Range<usize>> {
 mod tests {
     use super::*;
     use crate::model::{Change, Known};
-    use crate::model::{CleanHtml, FeedUrl, Person, Timestamp};
+    use crate::model::{FeedUrl, Person, Timestamp};
     use crate::store::{FeedUpdate, Store, TakeOver};
 
     fn entry(seq: u32, title: &str, html: &str) -> Entry {
@@ -329,20 +365,22 @@ mod tests {
     fn an_entry_speaks_of_you_by_link_then_name_and_by_what_its_feed_is() {
         let (sites, names) = (sites(), names(&["Ann Example"]));
         let me = "<p>See <a href=\"https://www.me.example/post/\">this</a>.</p>";
-        let furniture: HashSet<u64> = Link::to("https://me.example/post").map(|link| link.page).into_iter().collect();
+        let furniture = Furniture(Link::to("https://me.example/post").map(|link| link.page).into_iter().collect());
         for (channel, title, html, is_furniture, way) in [
             (Channel::Voice, "", me, false, Some(Way::Link)),
             (Channel::Voice, "Ann Example", me, false, Some(Way::Link)),
             (Channel::Voice, "", me, true, None),
             (Channel::Voice, "Ann Example", me, true, Some(Way::Name)),
             (Channel::Voice, "", "<p>as <b>Ann</b>\nExample says</p>", false, Some(Way::Name)),
+            (Channel::Voice, "", "<p>as</p><p>Ann Ex<b>ample</b></p><p>says</p>", false, Some(Way::Name)),
+            (Channel::Voice, "", "<p>as</p><p>Ann Examples</p><p>say</p>", false, None),
             (Channel::Voice, "", "<a href=\"http://other.example/\" title=\"Ann Example\">x</a>", false, None),
             (Channel::Mine, "Ann Example", me, false, None),
             (Channel::Inbox, "", "", false, Some(Way::Inbox)),
             (Channel::Inbox, "", me, true, Some(Way::Inbox)),
         ] {
             let hearing = Hearing { sites: &sites, names: &names, channel };
-            let none = HashSet::new();
+            let none = Furniture::default();
             let said = said(&entry(1, title, html), &hearing, if is_furniture { &furniture } else { &none });
             assert_eq!(said.mention.map(|mention| mention.way), way, "{channel:?} {title} {html}");
             assert_eq!(said.links[0], Link::to("http://ann.example/1").expect("it is an address"));
@@ -356,7 +394,7 @@ mod tests {
         let person = |uri: &str| Person { uri: Some(uri.to_owned()), ..Person::default() };
         entry.authors = vec![Person::default(), person("acct:bo@example.org"), person("https://bo.example/")];
         for (channel, by) in [(Channel::Inbox, Link::to("http://bo.example")), (Channel::Voice, None)] {
-            let said = said(&entry, &Hearing { sites: &sites, names: &names, channel }, &HashSet::new());
+            let said = said(&entry, &Hearing { sites: &sites, names: &names, channel }, &Furniture::default());
             assert_eq!(said.mention.and_then(|mention| mention.by), by);
         }
     }
@@ -370,7 +408,7 @@ mod tests {
             let row = [other, page];
             let rows = std::iter::repeat_n(&row[..], with).chain(std::iter::repeat_n(&[][..], without));
             let standing = furniture(rows);
-            assert_eq!(standing.contains(&page.page), expected, "{with} of {}", with + without);
+            assert_eq!(standing.holds(page.page), expected, "{with} of {}", with + without);
         }
     }
 

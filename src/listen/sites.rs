@@ -35,10 +35,10 @@ pub enum Owner {
 /// All sites of yours and of the voices.
 #[derive(Debug, Default)]
 pub struct Sites {
-    by_text: HashMap<String, Owner>,
-    by_prefix: HashMap<u32, Owner, BuildHasherDefault<Spread>>,
+    owners: HashMap<String, Owner>,
+    prefixes: HashMap<u32, Owner, BuildHasherDefault<Spread>>,
     /// Homes with a query, or deeper than the prefixes of a [`Link`]: each is a site of one page.
-    by_page: HashMap<u64, Owner, BuildHasherDefault<Spread>>,
+    pages: HashMap<u64, Owner, BuildHasherDefault<Spread>>,
 }
 
 impl Sites {
@@ -80,26 +80,26 @@ impl Sites {
 
     /// Whose the page at an address in comparable form is.
     pub fn owner(&self, comparable: &str) -> Option<Owner> {
-        if !self.by_page.is_empty()
-            && let Some(owner) = self.by_text.get(comparable)
+        if !self.pages.is_empty()
+            && let Some(owner) = self.owners.get(comparable)
         {
             return Some(*owner);
         }
         let path = comparable.split('?').next().unwrap_or_default();
         let slashes = path.match_indices('/').map(|(at, _)| at);
         let ends = slashes.chain([path.len()]).take(Link::MAX_PREFIXES);
-        ends.filter_map(|end| self.by_text.get(&path[..end])).last().copied()
+        ends.filter_map(|end| self.owners.get(&path[..end])).last().copied()
     }
 
     /// The same by a link's hashes: never wrong where it answers `None`; somebody else's page is taken for a site once in
     /// millions of links, so whoever shows it looks into the text before.
     pub fn owner_of(&self, link: &Link) -> Option<Owner> {
-        if !self.by_page.is_empty()
-            && let Some(owner) = self.by_page.get(&link.page)
+        if !self.pages.is_empty()
+            && let Some(owner) = self.pages.get(&link.page)
         {
             return Some(*owner);
         }
-        link.prefixes().iter().rev().find_map(|prefix| self.by_prefix.get(prefix)).copied()
+        link.prefixes().iter().rev().find_map(|prefix| self.prefixes.get(prefix)).copied()
     }
 
     /// What decides which pages are yours: your sites, and those of others below them, each with whether it is yours, in
@@ -107,9 +107,9 @@ impl Sites {
     pub fn territory(&self) -> Vec<(&str, bool)> {
         let is_below_yours = |site: &str| {
             let mut ends = site.match_indices(['/', '?']).map(|(at, _)| at);
-            ends.any(|at| self.by_text.get(&site[..at]) == Some(&Owner::Mine))
+            ends.any(|at| self.owners.get(&site[..at]) == Some(&Owner::Mine))
         };
-        let all = self.by_text.iter().map(|(site, owner)| (site.as_str(), *owner == Owner::Mine));
+        let all = self.owners.iter().map(|(site, owner)| (site.as_str(), *owner == Owner::Mine));
         let mut territory: Vec<(&str, bool)> = all.filter(|(site, mine)| *mine || is_below_yours(site)).collect();
         territory.sort_unstable();
         territory
@@ -118,10 +118,10 @@ impl Sites {
     fn add(&mut self, claims: &Claims) {
         for (site, owner) in claims.0.iter().filter_map(|(site, owner)| Some((site, (*owner)?))) {
             match prefix_hash(site) {
-                Some(prefix) => self.by_prefix.insert(prefix, owner),
-                None => self.by_page.insert(Link::of(site).page, owner),
+                Some(prefix) => self.prefixes.insert(prefix, owner),
+                None => self.pages.insert(Link::of(site).page, owner),
             };
-            self.by_text.insert(site.clone(), owner);
+            self.owners.insert(site.clone(), owner);
         }
     }
 }
@@ -241,7 +241,9 @@ struct Spread(u64);
 
 impl Hasher for Spread {
     fn write(&mut self, bytes: &[u8]) {
-        bytes.iter().for_each(|byte| self.write_u64(u64::from(*byte)));
+        for byte in bytes {
+            self.write_u64(u64::from(*byte));
+        }
     }
 
     fn write_u32(&mut self, number: u32) {
@@ -273,12 +275,13 @@ mod tests {
     impl Scene {
         fn new(lists: &[(&str, &[&str])], homes: &[(&str, &str)], sites: &[&str]) -> Self {
             let inputs = lists.iter().map(|(name, lines)| {
-                let outlines: String = lines.iter().map(|line| {
+                let outlines: Vec<String> = lines.iter().map(|line| {
                     let mut parts = line.split('|');
                     let mut next = || parts.next().unwrap_or_default();
                     let (title, feed, home) = (next(), next(), next());
                     format!("<outline text=\"{title}\" type=\"person\"><outline xmlUrl=\"{feed}\" htmlUrl=\"{home}\"/></outline>")
                 }).collect();
+                let outlines = outlines.concat();
                 let text = format!("<opml version=\"2.0\"><body>{outlines}</body></opml>");
                 let opml = opml::parse(text.as_bytes()).expect("it is a list");
                 ListInput { name: (*name).to_owned(), role: Role::of_name(name), opml, fault: None }
