@@ -179,3 +179,34 @@ impl Pages {
         *self.shelf.lock().unwrap_or_else(PoisonError::into_inner) = Shelf::default();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_page_holds_as_long_as_its_ground() {
+        let noon = Timestamp::from_seconds(1_795_348_800);
+        let (evening, tomorrow) = (noon.plus(Duration::from_hours(11)), noon.plus(Duration::from_hours(12)));
+        let live = Live::default();
+        let stand = Stand { roster: live.bound().revision, configuration: 0, rendered: live.revision() };
+        let kept = |feeds, day| {
+            let representation = Representation::new("text/plain", "A page".to_owned(), noon, None);
+            Kept::new(representation, Ground { feeds, day }, stand)
+        };
+        let river = kept(Feeds::These(Vec::new()), None);
+        let events = kept(Feeds::All, None);
+        let today = kept(Feeds::All, Some(noon.days()));
+        for (page, at, holds) in
+            [(&river, tomorrow, true), (&events, tomorrow, true), (&today, evening, true), (&today, tomorrow, false)]
+        {
+            assert_eq!(page.is_current(&live, 0, at), holds, "{page:?} {at}");
+        }
+        live.facts_changed();
+        assert!(river.is_current(&live, 0, noon), "a river has nothing to do with what is between you and the voices");
+        assert!(!events.is_current(&live, 0, noon) && !today.is_current(&live, 0, noon));
+        assert!(!river.is_current(&live, 1, noon), "the configuration has changed");
+    }
+}

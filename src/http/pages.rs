@@ -97,7 +97,7 @@ async fn kept_or_new(app: &Arc<App>, headers: &HeaderMap, key: &Key, query_text:
     let rendering = {
         let app = Arc::clone(app);
         let key = key.clone();
-        tokio::task::spawn_blocking(move || render(&app, key))
+        tokio::task::spawn_blocking(move || render(&app, &key))
     };
     match rendering.await {
         Ok(Ok(Rendered::Page(kept))) => serve(app, headers, key, &kept.representation),
@@ -163,7 +163,7 @@ impl Made {
 }
 
 /// Renders a page and keeps it.
-fn render(app: &App, key: Key) -> Result<Rendered, StoreError> {
+fn render(app: &App, key: &Key) -> Result<Rendered, StoreError> {
     // Taken before anything is read: what changes meanwhile makes the page stale, never wrong for long.
     let (configuration, rendered) = (app.pages.configuration(), app.live.revision());
     on_scene(app, |scene| {
@@ -181,13 +181,13 @@ fn render(app: &App, key: Key) -> Result<Rendered, StoreError> {
             Ask::Stream(query) => match Relation::at(&key.path) {
                 Some(relation) => relation_page(app, scene, relation, key.format, query, site)?,
                 None => match view::find(scene.bound, if key.path == FRONT { view::LISTEN } else { &key.path }) {
-                    Some(Found::View(view)) => view_page(app, scene, view, &key, query, site)?,
+                    Some(Found::View(view)) => view_page(app, scene, view, key, query, site)?,
                     Some(Found::Moved(path)) => return Ok(Rendered::Moved(path)),
                     None => return Ok(Rendered::Nothing),
                 },
             },
         };
-        let previous = app.pages.any(&key);
+        let previous = app.pages.any(key);
         let previous = previous.as_ref().map(|kept| &kept.representation);
         let representation = Representation::new(key.format.media_type(), made.body, (app.clock)(), previous);
         let kept = Arc::new(Kept::new(representation, made.ground, stand));

@@ -108,17 +108,15 @@ fn looking_shows_the_entry_and_changes_nothing() {
 #[test]
 fn what_was_done_is_noted_and_shown() {
     let mut scene = Scene::new("");
-    let before =
-        ["/neglected.html", "/voices", "/", "/voices/kiln-lane.html"].map(|path| (path, scene.daemon().get(path)));
+    let voice = "/voices/kiln-lane.html";
+    let before = scene.daemon().get(voice);
     let done = scene.post(&[], "kind=thanked&note=By+mail%0D%0Aand+%07phone");
     assert_eq!((done.status, done.header("location")), (303, scene.path.as_str()), "{}", done.text());
-    assert_ne!(scene.page(), "");
     let page = scene.page();
     assert!(page.contains("By mail"), "{page}");
-    for (path, before) in before {
-        let after = scene.daemon().get_with(path, &[("if-none-match", before.header("etag"))]);
-        assert_eq!(after.status, 200, "{path} is made anew");
-    }
+    let after = scene.daemon().get_with(voice, &[("if-none-match", before.header("etag"))]);
+    assert_eq!(after.status, 200, "what was kept is made anew");
+    assert!(after.text().contains("By mail"), "{}", after.text());
     let metrics = scene.daemon().get("/metrics").text();
     assert!(metrics.contains("view=\"answered\",format=\"html\",status=\"303\""));
     let noted = scene.noted();
@@ -153,7 +151,7 @@ fn two_clicks_are_one_answer() {
 
 #[test]
 fn forms_from_elsewhere_are_refused() {
-    let mut scene = Scene::new("base_url = \"https://listen.example/\"");
+    let mut scene = Scene::new("");
     let own = scene.daemon().url("").trim_end_matches('/').to_owned();
     let own = url::Url::parse(&own).unwrap();
     let port = own.port().unwrap();
@@ -169,8 +167,6 @@ fn forms_from_elsewhere_are_refused() {
         (&[("sec-fetch-site", "cross-site"), ("origin", here)][..], 403),
         (&[("origin", here)][..], 303),
         (&[("origin", there), ("host", local.as_str())][..], 303),
-        (&[("origin", "https://listen.example")][..], 303),
-        (&[("origin", "http://listen.example:8080")][..], 403),
         (&[("origin", "https://evil.example")][..], 403),
         (&[("origin", there)][..], 403),
         (&[("origin", "null")][..], 403),
@@ -241,10 +237,17 @@ fn only_the_keeper_notes_down() {
 
 #[test]
 fn behind_a_proxy_the_way_back_has_its_prefix() {
-    let scene = Scene::new("base_url = \"https://example.org/listen/\"");
-    let done = scene.post(&[("origin", "https://example.org")], "kind=commented");
+    let scene = Scene::new("base_url = \"http://127.0.0.1:0/listen/\"");
+    let own = url::Url::parse(&scene.daemon().url("")).unwrap();
+    assert!(own.path().starts_with("/listen"), "{own}");
+    let page = scene.page();
+    assert!(page.contains(&format!("action=\"/listen{}\"", scene.path)), "{page}");
+    let origin = own.origin().ascii_serialization();
+    // The proxy says its own name, and not that by which the browser knows it.
+    let headers = [("origin", origin.as_str()), ("host", "listend.internal")];
+    let done = scene.post(&headers, "kind=commented");
     assert_eq!((done.status, done.header("location")), (303, format!("/listen{}", scene.path).as_str()));
-    assert_eq!(scene.daemon().get(&format!("/listen{}", scene.path)).status, 200);
+    assert_eq!(scene.daemon().get(&scene.path).status, 200);
 }
 
 #[test]

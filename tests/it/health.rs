@@ -184,7 +184,9 @@ fn what_happens_to_feeds_is_told_once_in_every_format() {
 
     // Two feeds are broken now, and pages say so; the one that is well does not.
     assert!(daemon.get("/").text().contains("<a href=\"/health.html\">2 feeds need a look</a>"));
-    assert!(daemon.get("/voices/night.html").text().contains(">1 feed needs a look</a>"));
+    // The voice's own page begins with what is known of it; the river alone stands behind a parameter.
+    let river = daemon.get("/voices/night.html?since=2001-01-01T00:00:00Z");
+    assert!(river.text().contains(">1 feed needs a look</a>"));
     assert!(!daemon.get("/voices/well.html").text().contains("a look</a>"));
 
     daemon.stop();
