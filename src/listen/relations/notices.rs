@@ -134,7 +134,7 @@ fn newcomer(change: &Change, now: Timestamp) -> Option<True<'_>> {
 }
 
 /// Those who came and have been heard since, and never before.
-fn first_heard<'a>(desk: &Desk<'_>, changes: &[Change], all: &mut Vec<True<'a>>) -> Result<(), StoreError> {
+fn first_heard(desk: &Desk<'_>, changes: &[Change], all: &mut Vec<True<'_>>) -> Result<(), StoreError> {
     let mut seen = HashSet::new();
     for change in changes.iter().filter(|change| change.event.kind != ListEventKind::Left) {
         let Some(voice) = change.voice.filter(|voice| seen.insert(*voice)) else { continue };

@@ -56,7 +56,7 @@ pub(super) fn of(desk: &Desk<'_>, what: &What<'_>, address: Address<'_>) -> Resu
                 p { "About " (link(&found.link, &found.title)) "." }
                 (sayings(&found.turns, address))
             };
-            Ok(Some(words(title, text, Some(found.link), None, about)))
+            Ok(Some(words(&title, text, Some(found.link), None, about)))
         }
         What::Bridge(site) => {
             let Some(found) = bridges::read(desk, site)? else { return Ok(None) };
@@ -66,7 +66,7 @@ pub(super) fn of(desk: &Desk<'_>, what: &What<'_>, address: Address<'_>) -> Resu
                 p { (link(&found.link, &found.site)) " stands in none of your lists." }
                 (sayings(&found.by, address))
             };
-            Ok(Some(words(title, text, Some(found.link), None, about)))
+            Ok(Some(words(&title, text, Some(found.link), None, about)))
         }
     }
 }
@@ -89,7 +89,7 @@ fn newcomer(desk: &Desk<'_>, change: &Change, address: Address<'_>) -> Words {
         }
     };
     let page = person.path.as_deref().map(address);
-    words(format!("{} {reason}", person.name), text, page, feed, feed.into_iter().collect())
+    words(&format!("{} {reason}", person.name), text, page, feed, feed.into_iter().collect())
 }
 
 /// Words about one entry of a voice: `say` makes the headline and, behind the name, a sentence.
@@ -110,14 +110,14 @@ fn about_entry(
             blockquote { p { (said.excerpt) } }
         }
     };
-    Ok(Some(words(title, text, said.link.clone(), Some(key.feed), vec![key.feed])))
+    Ok(Some(words(&title, text, said.link.clone(), Some(key.feed), vec![key.feed])))
 }
 
-fn words(title: String, text: Markup, link: Option<String>, feed: Option<FeedId>, mut about: Vec<FeedId>) -> Words {
+fn words(title: &str, text: Markup, link: Option<String>, feed: Option<FeedId>, mut about: Vec<FeedId>) -> Words {
     about.sort_unstable();
     about.dedup();
     Words {
-        title: redact_text(&title).into_owned(),
+        title: redact_text(title).into_owned(),
         text: clean::html(&Text::Html(text.into_string()), None),
         link: link.map(|link| redact_text(&link).into_owned()),
         feed,
