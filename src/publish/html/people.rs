@@ -64,9 +64,10 @@ pub(super) fn circles(person: &Person, site: &Site) -> Markup {
 /// What was said, linked to its page.
 pub(super) fn title(saying: &Saying) -> Markup {
     let title = seen(&saying.title).unwrap_or(Cow::Borrowed("A note"));
-    match saying.link.as_deref().and_then(uri::page_link) {
-        Some(link) => html! { a.title href=(link) rel="noreferrer" { bdi { (title) } } },
-        None => html! { span.title { bdi { (title) } } },
+    html! {
+        @if let Some(link) = saying.link.as_deref().and_then(uri::page_link) {
+            a.title href=(link) rel="noreferrer" { bdi { (title) } }
+        } @else { span.title { bdi { (title) } } }
     }
 }
 

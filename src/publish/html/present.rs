@@ -195,9 +195,9 @@ fn turn(person: &Person, said: &Saying, site: &Site) -> Markup {
 
 fn heading(title: &str, link: &str) -> Markup {
     let title = seen(title).unwrap_or("A page".into());
-    match uri::page_link(link) {
-        Some(link) => html! { a href=(link) rel="noreferrer" { bdi { (title) } } },
-        None => html! { bdi { (title) } },
+    html! {
+        @if let Some(link) = uri::page_link(link) { a href=(link) rel="noreferrer" { bdi { (title) } } }
+        @else { bdi { (title) } }
     }
 }
 

@@ -11,6 +11,8 @@ use super::layout::{Layout, View, local, local_with, look, subscribe};
 
 /// How many entries of one voice the page has that lets everybody be heard.
 const FAIR_PER_VOICE: usize = 2;
+/// How the paths of single voices begin, who drown out nobody there.
+const VOICE: &str = "/voices/";
 
 /// The page as HTML.
 pub fn river(page: &Page, site: &Site) -> String {
@@ -37,7 +39,7 @@ pub(super) fn tools(page: &Page, site: &Site, view: View<'_>) -> Markup {
         div.tools {
             div.subscribe { p #subscribe { "Subscribe" } (subscribe(site, view)) }
             (search(page, site))
-            (fairness(page, site))
+            @if !page.head.path.starts_with(VOICE) { (fairness(page, site)) }
         }
     }
 }

@@ -111,9 +111,9 @@ fn row(card: &Card, site: &Site, today: Timestamp) -> Markup {
 
 /// A cell with its column's name for where the head is not shown; `none` is said where there is nothing.
 fn cell(label: &str, content: Option<Markup>, none: &str) -> Markup {
-    match content {
-        Some(content) => html! { td data-label=(label) { (content) } },
-        None => html! { td.none data-label=(label) { (none) } },
+    html! {
+        @if let Some(content) = content { td data-label=(label) { (content) } }
+        @else { td.none data-label=(label) { (none) } }
     }
 }
 

@@ -12,8 +12,10 @@ use listend::model::{ContactKind, Entry, EntryKey, FeedId, Markup, NoticeKind, R
 
 pub(super) const HOSTILE: &str = "<script>alert(\"1\")</script> & \u{202e}'turned' \u{1}Donaudampfschifffahrtselektrizitätenhauptbetriebswerkbauunterbeamtengesellschaft";
 
-/// What people are called and where they stand.
-const PEOPLE: [(&str, &str, &[(&str, &str)]); 8] = [
+/// What somebody is called, the slug of it, and the circles it stands in as title and path.
+type Named = (&'static str, &'static str, &'static [(&'static str, &'static str)]);
+
+const PEOPLE: [Named; 8] = [
     ("Bench Weekly", "bench-weekly", &[("Followers", "/followers"), ("Oakland makers", "/followers/oakland-makers")]),
     ("Quay Street", "quay-street", &[("Followers", "/followers")]),
     ("Outreach Café", "outreach-cafe", &[("Desired", "/desired"), ("Outreach", "/desired/outreach")]),
