@@ -140,7 +140,7 @@ pub(super) fn latest(
             });
         }
     }
-    notices.sort_unstable_by(|a, b| b.key.cmp(&a.key));
+    notices.sort_unstable_by_key(|notice| std::cmp::Reverse(notice.key));
     Ok(notices)
 }
 

@@ -75,7 +75,9 @@ fn remove<const N: usize>(
 fn links_value(links: &[Link]) -> Vec<u8> {
     let mut value = Vec::with_capacity(1 + links.len() * 25);
     value.push(VERSION);
-    links.iter().for_each(|link| link_into(&mut value, link));
+    for link in links {
+        link_into(&mut value, link);
+    }
     value
 }
 

@@ -174,7 +174,7 @@ fn edit(feed: FeedId, was: Known, words: &str) -> Change {
 /// What an entry says of others: so many links, and a mention where `way` is one.
 fn said(key: EntryKey, links: u32, way: usize) -> Said {
     let link = |n: u32| Link::to(&format!("https://{n}.example/{}/{n}?{n}", n % 3)).expect("an address");
-    let by = Link::to("https://ann.example/").filter(|_| links % 2 == 0);
+    let by = Link::to("https://ann.example/").filter(|_| links.is_multiple_of(2));
     Said { key, links: (0..links).map(link).collect(), mention: Way::ALL.get(way).map(|way| Mention { way: *way, by }) }
 }
 

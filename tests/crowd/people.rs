@@ -156,11 +156,11 @@ fn article(link: &str) -> Hash64 {
 fn post(feed: FeedId, by: u32, seq: u32, listed_at: Timestamp, links: &[String]) -> Change {
     let mut html = String::new();
     for (n, link) in links.iter().enumerate() {
-        let _ = write!(
+        let _ = writeln!(
             html,
             "<p>On the {n}. bench of the square I thought of what <a href=\"{link}\">they wrote the other day</a> about \
              chairs, tables and the people around them, and of how much longer a talk lasts where one can sit down. \
-             There was soup, and somebody had brought a lathe; number {seq} of many.</p>\n"
+             There was soup, and somebody had brought a lathe; number {seq} of many.</p>"
         );
     }
     let link = format!("https://v{by}.example/posts/{seq}");

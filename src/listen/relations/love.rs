@@ -1,12 +1,12 @@
 //! Your own posts: whom they link to, and how many of them point at others at all.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use chrono::{Datelike, Months, NaiveDate};
 
 use crate::listen::people::LinkLove;
-use crate::listen::said;
+use crate::listen::said::{self, Furniture};
 use crate::listen::sites::Owner;
 use crate::lists::roster::VoiceIndex;
 use crate::model::{EntryKey, FeedId, Hash64, Link, Timestamp};
@@ -61,7 +61,7 @@ pub(super) fn own_posts(desk: &Desk<'_>) -> Result<Vec<OwnPost>, StoreError> {
         desk.snapshot().links(feed, Timestamp::MIN, Timestamp::MAX, |key, links| {
             let Some(post) = own.get(&key).and_then(|post| posts.get_mut(post)) else { return true };
             let mut to: Vec<(VoiceIndex, usize)> = Vec::new();
-            for link in links.iter().filter(|link| !furniture.contains(&link.page)) {
+            for link in links.iter().filter(|link| !furniture.holds(link.page)) {
                 let owner = desk.sites.owner_of(link);
                 post.points |= owner != Some(Owner::Mine);
                 let Some(Owner::Voice(voice)) = owner else { continue };
@@ -80,9 +80,9 @@ pub(super) fn own_posts(desk: &Desk<'_>) -> Result<Vec<OwnPost>, StoreError> {
 }
 
 /// The pages that a feed links to by habit (see [`said::furniture`]).
-fn furniture(snapshot: &Snapshot, feed: FeedId) -> Result<HashSet<u64>, StoreError> {
+fn furniture(snapshot: &Snapshot, feed: FeedId) -> Result<Furniture, StoreError> {
     let newest = snapshot.heads(feed, None, said::RECENT)?;
-    let Some(oldest) = newest.last().map(|head| head.key) else { return Ok(HashSet::new()) };
+    let Some(oldest) = newest.last().map(|head| head.key) else { return Ok(Furniture::default()) };
     let mut rows: HashMap<EntryKey, Vec<Link>> = newest.iter().map(|head| (head.key, Vec::new())).collect();
     snapshot.links(feed, oldest.listed_at, Timestamp::MAX, |key, links| {
         if let Some(row) = rows.get_mut(&key) {

@@ -125,7 +125,7 @@ pub(super) fn scan(desk: &Desk<'_>) -> Result<Window, StoreError> {
             let entry = window.heard.len() as u32;
             let mut heard = Heard { key, voice: voice as u32, pages: 0, is_mine };
             let mut leads_on = false;
-            for (n, link) in linked.iter().enumerate().filter(|(_, link)| !furniture.contains(&link.page)) {
+            for (n, link) in linked.iter().enumerate().filter(|(_, link)| !furniture.holds(link.page)) {
                 let owner = desk.sites.owner_of(link);
                 let is_own = match owner {
                     Some(Owner::Mine) => is_mine,

@@ -23,7 +23,7 @@ pub(super) fn notice(kind: NoticeKind, seconds: i64, mark: u64) -> Notice {
         mark: Hash64(mark),
         title: format!("Told {mark}"),
         text: html("<p>They <b>met</b>.</p>"),
-        link: (mark % 2 == 0).then(|| "https://example.org/x".to_owned()),
+        link: mark.is_multiple_of(2).then(|| "https://example.org/x".to_owned()),
         about: vec![FeedId(1), FeedId(0)],
     }
 }
@@ -116,7 +116,7 @@ fn of_one_kind_at_most_five_thousand_and_none_older_than_400_days_are_kept() {
     let told = store.notices(&[NoticeKind::Newcomer], None, usize::MAX).expect("it reads");
     assert_eq!((told.len(), told.last().map(|notice| notice.mark)), (5_000, Some(Hash64(3))));
     let late = notice(NoticeKind::Newcomer, 401 * 86_400, 9_999);
-    store.tell(&[late.clone()]).expect("it tells");
+    store.tell(std::slice::from_ref(&late)).expect("it tells");
     assert_eq!(store.notices(&[NoticeKind::Newcomer], None, usize::MAX).expect("it reads"), [late]);
     store.tell(&[notice(NoticeKind::Newcomer, 402 * 86_400, 7)]).expect("it tells");
     assert_eq!(store.notices(&[NoticeKind::Newcomer], None, usize::MAX).expect("it reads").len(), 2, "long forgotten");

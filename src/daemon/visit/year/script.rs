@@ -50,7 +50,7 @@ async fn happenings(world: &mut World, today: i64) {
         // One is away for half a day: that is nobody's business.
         150 => {
             world.list("friends", "kit lou").await;
-            world.set(day(150).plus(19 * HOUR));
+            set(day(150).plus(19 * HOUR));
             world.list("friends", "jo kit lou").await;
         }
         // A debt that is settled by hand.
@@ -114,7 +114,7 @@ async fn a_year_in_the_village() {
         let stream = world.stream(&format!("/{view}")).await;
         let is_news = |line: &&str| !line.contains(": Note ") || line.contains("First post");
         let stream: Vec<&str> = stream.lines().filter(is_news).collect();
-        told += &format!("=== /{view} as a feed\n{}\n", stream.join("\n"));
+        let _ = writeln!(told, "=== /{view} as a feed\n{}", stream.join("\n"));
     }
     insta::assert_snapshot!("streams", told);
     for page in ["thanks", "neglected", "quiet", "conversations", "newcomers", "bridges", "voices"] {
