@@ -108,7 +108,7 @@ impl World {
 
     /// Lets days pass: each morning the feeds of those who have posted are asked, and some of the others; each evening
     /// listend looks at what has come true.
-    async fn until(&mut self, n: i64) {
+    fn until(&mut self, n: i64) {
         while self.today < n {
             self.ask_feeds();
             set(day(self.today).plus(20 * HOUR));

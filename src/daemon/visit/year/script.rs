@@ -93,7 +93,7 @@ async fn happenings(world: &mut World, today: i64) {
 async fn a_year() -> World {
     let mut world = World::new().await;
     for today in 0..365 {
-        world.until(today).await;
+        world.until(today);
         for (who, from, every, to) in RHYTHMS {
             if (from..to).contains(&today) && (today - from) % every == 0 {
                 let html = if who == "bo" { FOOT } else { "<p>This and that.</p>" };
@@ -102,7 +102,7 @@ async fn a_year() -> World {
         }
         happenings(&mut world, today).await;
     }
-    world.until(365).await;
+    world.until(365);
     world
 }
 
