@@ -61,7 +61,15 @@ function launch() {
         async end() {
             browser.kill('SIGKILL');
             await ended;
-            rmSync(profile, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 });
+            // Its children may write for a moment longer.
+            for (let tries = 0; tries < 50; tries += 1) {
+                try {
+                    rmSync(profile, { recursive: true, force: true });
+                    return;
+                } catch {
+                    await new Promise((resolve) => setTimeout(resolve, 100));
+                }
+            }
         },
     };
 }
