@@ -31,6 +31,8 @@ const LATELY: Duration = Duration::from_hours(7 * 24);
 const AWAY_BRIEFLY: Duration = crate::lists::diff::AWAY_BRIEFLY;
 /// How long words wait for an answer until it is told.
 const NEGLECTED_AFTER: Duration = Duration::from_hours(30 * 24);
+/// So many entries of each feed tell how often a voice posted before a pause.
+const ENTRIES_OF_A_RHYTHM: usize = 10;
 /// The least pause after which somebody comes back…
 const PAUSE_AT_LEAST: Duration = Duration::from_hours(60 * 24);
 /// …and so many times the rhythm.
@@ -186,15 +188,17 @@ fn came_back<'a>(desk: &Desk<'_>, voice: VoiceIndex, since: Timestamp) -> Result
         }
     }
     let Some(entry) = first.filter(|entry| entry.listed_at <= desk.scene.now) else { return Ok(None) };
-    let (mut before, mut rhythm) = (None, None::<Duration>);
+    // As it posted before: the feed's own rhythm knows of the pause already.
+    let mut times = Vec::new();
     for feed in feeds {
-        let heads = desk.snapshot().heads(*feed, Some(entry), 1)?;
-        before = before.max(heads.first().map(|head| head.key.listed_at));
-        let own = desk.live().feed(*feed).and_then(|feed| feed.schedule.rhythm);
-        rhythm = rhythm.into_iter().chain(own).min();
+        let heads = desk.snapshot().heads(*feed, Some(entry), ENTRIES_OF_A_RHYTHM)?;
+        times.extend(heads.iter().map(|head| head.key.listed_at));
     }
-    let Some(before) = before else { return Ok(None) };
-    let least = PAUSE_AT_LEAST.max(rhythm.unwrap_or_default().saturating_mul(PAUSE_RHYTHMS));
+    times.sort_unstable();
+    let (Some(&oldest), Some(&before)) = (times.first(), times.last()) else { return Ok(None) };
+    let pauses = u32::try_from(times.len() - 1).unwrap_or(u32::MAX).max(1);
+    let rhythm = before.since(oldest) / pauses;
+    let least = PAUSE_AT_LEAST.max(rhythm.saturating_mul(PAUSE_RHYTHMS));
     let what = What::CameBack { voice, entry, before };
     let came_back = entry.listed_at.since(before) >= least;
     Ok(came_back.then(|| True {

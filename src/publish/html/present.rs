@@ -104,7 +104,7 @@ impl Words {
             State::Bridges(_) => Self {
                 one: "site",
                 many: "sites",
-                feed: "The feed tells of a site once, when a second voice links to it. OPML has them all, to try out.",
+                feed: "The feed tells of a site once, when a third voice links to it. OPML has them all, to try out.",
                 nobody: "No bridge yet.",
                 later: "When two of your voices link to a site that stands in none of your lists, it is shown here: \
                         somebody whom you may want to hear, too.",
