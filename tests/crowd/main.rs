@@ -85,7 +85,7 @@ fn main() -> anyhow::Result<ExitCode> {
     println!("database: {} MiB", file >> 20);
     {
         let mut daemon = Daemon::start(&arguments, &home)?;
-        daemon.wait_for("every stored entry was heard")?;
+        daemon.wait_for("all stored entries are heard")?;
     }
     println!("{:<22} {:>10} {:>10} {:>10} {:>9}", "first page of", "cold", "warm", "kept", "bytes");
     let mut is_good = true;
