@@ -9,8 +9,8 @@
 //! [`lists::include`] puts remote ones in their place; `daemon::reload` makes a new [`lists::roster`] of all lists and
 //! binds it to feed numbers in [`listen::live`]. `daemon::poll` takes what is due out of [`feeds::host`]'s queue and
 //! sends `daemon::visit` to each feed: [`feeds::fetch`] asks, [`feeds::parse`] reads, [`feeds::identity`] compares with
-//! what the [`store`] knows, [`feeds::clean`] makes new text safe, [`feeds::schedule`] says when to come again, and
-//! `daemon::writer` commits all of it at once, many feeds together. A request finds its view in [`listen::view`],
+//! what the [`store`] knows, [`feeds::clean`] makes new text safe, [`listen::said`] hears what it says of others,
+//! [`feeds::schedule`] says when to come again, and `daemon::writer` commits all of it at once, many feeds together. A request finds its view in [`listen::view`],
 //! [`listen::merge`] makes the page, [`publish`] its bytes, and [`http`] keeps them until something in the view changes.
 //!
 //! Where an answer is not that simple:
@@ -25,6 +25,23 @@
 //! - It changes how the feed fares. [`listen::health::news`] words that as an event, which is committed with the entries;
 //!   [`listen::health`] makes the pages of `/health`.
 //!
+//! # What is between you and the voices
+//!
+//! Every entry is kept with what it links to ([`model::Said`]), and with the mark that it speaks of you: by a link to a
+//! site of yours ([`listen::sites`]), by a name, or because it came by an inbox feed. When your sites, names or inboxes
+//! change, `daemon::hear` hears the stored entries anew, in the background. [`listen::relations`] makes of it whatever is
+//! asked for: a ledger of who spoke of you, whom you answered and whose words wait, worked out in one pass over your
+//! posts, contacts, list events and mentions and kept until one of them changes (`Live::facts` counts); and, from the links
+//! of the last 90 days, who talks with whom and whom many link to. Links are kept as hashes: what is shown is looked up in
+//! its text before. Only what came true is stored as a [`model::Notice`], once and for good: `daemon::notices` looks for it
+//! now and then. Pages for people show the present state ([`listen::people`]).
+//!
+//! Contact is recorded at `/answered` (`http`); a form changes something only where it comes from our own page or from no
+//! browser, and looking never does. A site that is in no list may tell of a link to us: the claim comes to
+//! [`http::webmention`], `daemon::webmention` asks its source, and [`feeds::webmention`] says whether it is true.
+//!
+//! # Hubs
+//!
 //! Where a feed names a hub, `daemon::websub` has it push: the hub comes to [`http::websub`], [`feeds::websub`] says what
 //! is to be believed, and `daemon::visit` takes in the entries as if they had been fetched. `daemon::ping` tells our own
 //! hub.
@@ -38,7 +55,7 @@
 //! | [`lists`] | OPML files, the roster made of them, its changes | the network, the database |
 //! | [`feeds`] | fetching and reading: address guard, client, decoding, parsing, cleaning, identity, schedule | lists, the database |
 //! | [`store`] | the database: the only room that knows redb | lists, the network |
-//! | [`listen`] | what the views say: the present, streams merged into pages, what happens to the feeds themselves | formats, HTTP |
+//! | [`listen`] | what the views say: the present, streams merged into pages, what happens to the feeds themselves, what is between you and the voices | formats (but the texts of notices are worded here), HTTP |
 //! | [`publish`] | the bytes of a page: Atom, RSS, JSON Feed, OPML, HTML | where entries come from, HTTP |
 //! | [`http`] | requests and answers: routes, access, conditional requests, kept pages | fetching, the schedule |
 //! | [`daemon`] | the clock, the due queue and every task | formats |
@@ -60,6 +77,9 @@
 //! - The daemon never writes to a list; only the command `listend add` does ([`lists::edit`]).
 //! - A feed's next state is made by one at a time (`daemon::visit`'s claims) and only from the state that it has; nobody
 //!   joins, marks or sweeps feeds while one is committed (`daemon`'s gate).
+//! - Nothing that a Webmention claims is shown before its source, asked under the guard, was seen to link to the target.
+//! - No feed's own word makes a page yours, or takes one of yours away, but that of your own feeds.
+//! - What is between you and the voices is the keeper's alone: no reader without a token sees it where others read along.
 //! - HTML reaches a page only as [`model::CleanHtml`], which only the cleaner and the store make.
 //! - Credentials in addresses are never shown: [`model::FeedUrl`] prints without them.
 //!
