@@ -13,7 +13,7 @@
 //! A prefix that two voices claim with the same right counts for neither, and what is shorter decides. Lists of role
 //! `inbox` bring what others said elsewhere; their homes are nobody's sites.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -47,26 +47,30 @@ impl Sites {
         let named = Claims::of_keeper(live, bound, mine);
         let mut sites = Self::default();
         sites.add(&named);
-        let mut told = Claims::default();
-        for (index, voice) in bound.roster.voices.iter().enumerate() {
-            if is_mine(bound, voice) || !is_heard(bound, voice) {
+        let claims = feeds_claims(live, bound, &named);
+        let neighbours = Neighbours::of(bound);
+        let (mut at_home, mut elsewhere) = (Claims::default(), Claims::default());
+        for Claim { owner, feed, site } in &claims {
+            let is_host = !site.contains(['/', '?']);
+            if is_host && neighbours.are_many(site) {
                 continue;
             }
-            let owner = Owner::Voice(index);
-            for (url, home) in own_homes(live, bound, voice) {
-                let Some(site) = site_of(&home).filter(|site| !named.0.contains_key(site)) else { continue };
-                let is_from_there = || comparable_link(url.as_str()).is_some_and(|feed| host(&feed) == host(&site));
-                let may_be = match sites.owner(&site) {
-                    None => true,
-                    Some(Owner::Mine) => false,
-                    Some(keeper) => keeper == owner || is_from_there(),
-                };
-                if may_be {
-                    told.claim(site, owner);
+            let keeper = sites.owner(site);
+            if host(feed) != host(site) {
+                if keeper.is_none() {
+                    elsewhere.claim(site.clone(), *owner);
                 }
+            } else if keeper.is_none()
+                || keeper == Some(*owner)
+                || keeper != Some(Owner::Mine) && lies_below(feed, site)
+            {
+                at_home.claim(site.clone(), *owner);
             }
         }
-        sites.add(&told);
+        let taken: HashSet<&str> = named.0.keys().chain(at_home.0.keys()).map(|site| host(site)).collect();
+        elsewhere.0.retain(|site, _| !taken.contains(host(site)));
+        sites.add(&at_home);
+        sites.add(&elsewhere);
         sites
     }
 
@@ -124,6 +128,61 @@ impl Sites {
             self.owners.insert(site.clone(), owner);
         }
     }
+}
+
+/// What a voice's feed says of its home.
+struct Claim {
+    owner: Owner,
+    /// The feed's address, in comparable form.
+    feed: String,
+    site: String,
+}
+
+/// What the feeds of voices say of their homes, beyond what is named already.
+fn feeds_claims(live: &Live, bound: &Bound, named: &Claims) -> Vec<Claim> {
+    let voices = bound.roster.voices.iter().enumerate();
+    let heard = voices.filter(|(_, voice)| !is_mine(bound, voice) && is_heard(bound, voice));
+    let claims = heard.flat_map(|(index, voice)| {
+        own_homes(live, bound, voice).filter_map(move |(url, home)| {
+            let site = site_of(&home).filter(|site| !named.0.contains_key(site))?;
+            Some(Claim { owner: Owner::Voice(index), feed: comparable_link(url.as_str())?, site })
+        })
+    });
+    claims.collect()
+}
+
+/// How many voices have a feed on a host, or a home that the keeper wrote.
+struct Neighbours(HashMap<String, Option<VoiceIndex>>);
+
+impl Neighbours {
+    fn of(bound: &Bound) -> Self {
+        let mut hosts = Self(HashMap::new());
+        for (index, voice) in bound.roster.voices.iter().enumerate() {
+            let addresses = voice.feeds.iter().map(FeedUrl::as_str).chain(voice.homes.iter().map(String::as_str));
+            for address in addresses.filter_map(comparable_link) {
+                hosts.note(host(&address), index);
+            }
+        }
+        hosts
+    }
+
+    fn note(&mut self, host: &str, voice: VoiceIndex) {
+        match self.0.get_mut(host) {
+            None => drop(self.0.insert(host.to_owned(), Some(voice))),
+            Some(known) if *known != Some(voice) => *known = None,
+            Some(_) => {}
+        }
+    }
+
+    /// Whether more than one voice is at home on a host.
+    fn are_many(&self, host: &str) -> bool {
+        self.0.get(host) == Some(&None)
+    }
+}
+
+/// Whether an address lies below a site, or is it; both in comparable form.
+fn lies_below(address: &str, site: &str) -> bool {
+    address.strip_prefix(site).is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '?']))
 }
 
 /// Who claims which site with one right; `None` where several voices do.
@@ -360,7 +419,9 @@ mod tests {
                     "Eve|http://e.example/f|",
                     "Di|http://host.example/di/f|",
                     "Hal|http://h.example/f|http://host.example/hal",
-                    "Gil|http://host.example/gil/f|",
+                    "Gil|http://host.example/hal/gil/f|",
+                    "Ivo|http://host.example/ivo/f|",
+                    "Zoe|http://z.example/f|",
                     "Fay|http://f.example/f|",
                 ],
             ),
@@ -371,7 +432,9 @@ mod tests {
             ("http://c.example/f", "http://a.example/"),
             ("http://e.example/f", "http://a.example/posts"),
             ("http://host.example/di/f", "http://host.example/me/di"),
-            ("http://host.example/gil/f", "http://host.example/hal/gil"),
+            ("http://host.example/hal/gil/f", "http://host.example/hal/gil"),
+            ("http://host.example/ivo/f", "http://host.example/hal/series"),
+            ("http://z.example/f", "http://zoe.example/"),
             ("http://f.example/f", "http://fay.example/blog"),
             ("http://x.example/comments", "http://y.example/"),
         ];
@@ -383,15 +446,46 @@ mod tests {
             ("http://host.example/me/x", "me"),
             ("http://host.example/me/di/x", "me"),
             ("http://host.example/hal/x", "Hal"),
-            // From the same host, so it may well have its home there.
+            // It lives there; a neighbour that says so does not.
             ("http://host.example/hal/gil/x", "Gil"),
+            ("http://host.example/hal/series/x", "Hal"),
+            ("http://zoe.example/x", "Zoe"),
             ("http://a.example/x", "Ann"),
             ("http://a.example/posts/x", "Ann"),
-            ("http://fay.example/blog/x", "Fay"),
+            ("http://fay.example/blog/x", "nobody"),
             ("http://fay.example/blog/me/x", "me"),
             ("http://x.example/", "nobody"),
             ("http://y.example/", "nobody"),
         ]);
+    }
+
+    #[test]
+    fn nobody_takes_a_home_that_another_feed_lives_at() {
+        let lists: &[(&str, &[&str])] = &[(
+            "desired",
+            &[
+                "Ann|http://ann.example/f|",
+                "Eve|http://e.example/f|",
+                "Bo|http://forge.example/bo/f|",
+                "Mal|http://forge.example/mal/f|",
+            ],
+        )];
+        for claimed in
+            ["http://ann.example/", "http://ann.example/blog", "http://forge.example/", "http://forge.example/bo"]
+        {
+            let homes = [
+                ("http://ann.example/f", "http://ann.example/"),
+                ("http://forge.example/bo/f", "http://forge.example/bo"),
+                ("http://forge.example/mal/f", "http://forge.example/"),
+                ("http://e.example/f", claimed),
+            ];
+            Scene::new(lists, &homes, &[]).check(&[
+                ("http://ann.example/x", "Ann"),
+                ("http://ann.example/blog/x", "Ann"),
+                ("http://forge.example/bo/x", "Bo"),
+                ("http://forge.example/zed/x", "nobody"),
+            ]);
+        }
     }
 
     #[test]

@@ -59,7 +59,7 @@ pub(super) fn keep(transaction: &WriteTransaction, webmention: &Webmention) -> R
     };
     table.insert(&key, encode(&record).as_slice())?;
     sources.insert(&id, &key)?;
-    let by = webmention.author.uri.as_deref().and_then(Link::to).or_else(|| Link::to(&webmention.source));
+    let by = author(webmention);
     mentions.insert(&key, mention_value(Mention { way: Way::Web, by }).as_slice())?;
     while table.len()? > MAX_WEBMENTIONS {
         let Some((oldest, source)) = first(&table)? else { break };
@@ -68,6 +68,15 @@ pub(super) fn keep(transaction: &WriteTransaction, webmention: &Webmention) -> R
         mentions.remove(&oldest)?;
     }
     Ok(())
+}
+
+/// The page about who wrote one: what the source names as the author's, where that lies on the source's own host; else the
+/// source. Anybody may write another's name and address into a page.
+fn author(webmention: &Webmention) -> Option<Link> {
+    let source = Link::to(&webmention.source)?;
+    let named = webmention.author.uri.as_deref().and_then(Link::to);
+    let is_at_home = |named: &Link| named.prefixes().first() == source.prefixes().first();
+    Some(named.filter(is_at_home).unwrap_or(source))
 }
 
 /// The key of the oldest one, and what finds it.

@@ -35,6 +35,7 @@ pub(super) fn excerpt(markup: &Markup, base: &Url) -> CleanHtml {
 
 /// HTML's text on one line, for titles and names.
 pub(super) fn line(html: &str, max_chars: usize) -> String {
+    let html = beginning(html);
     // Where there are no words, images speak by their descriptions.
     let text = clean::text(html, max_chars);
     if text.is_empty() { clean::text::plain(html, max_chars, true) } else { text }

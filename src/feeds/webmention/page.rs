@@ -19,6 +19,8 @@ use crate::feeds::parse::attributes::Attributes;
 use crate::model::{Markup, Person, WebmentionKind};
 use crate::references::{OwnEntities, decode};
 
+/// A page that says who its author is says so in one of the first few places, or not at all.
+const MAX_NAMES_TRIED: usize = 4;
 /// Most elements open at a time; deeper ones are looked at and not remembered.
 const MAX_DEPTH: usize = 256;
 /// Most items of one page; what further ones say counts for those that they stand in.
@@ -73,6 +75,8 @@ struct Walk<'a> {
     title: Option<&'a str>,
     /// The author that the page itself names.
     author: Person,
+    /// In how many places a name was looked for that the page gives its author.
+    names_tried: usize,
 }
 
 impl<'a> Walk<'a> {
@@ -89,6 +93,7 @@ impl<'a> Walk<'a> {
             block_end: 0,
             title: None,
             author: Person::default(),
+            names_tried: 0,
         }
     }
 
@@ -283,7 +288,8 @@ impl<'a> Walk<'a> {
         if let Some(item) = closed.item.and_then(|item| self.items.get_mut(item)) {
             item.implied_name.get_or_insert_with(|| inside.clone());
         }
-        if closed.is_author && self.author.name.is_empty() {
+        if closed.is_author && self.author.name.is_empty() && self.names_tried < MAX_NAMES_TRIED {
+            self.names_tried += 1;
             self.author.name = inside.line(MAX_NAME_CHARS);
         }
         let Some(owner) = closed.owner.and_then(|owner| self.items.get_mut(owner)) else { return };

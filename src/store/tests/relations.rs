@@ -138,9 +138,14 @@ fn a_webmention_is_one_for_its_source_and_target() {
     let mentions = snapshot.mentions(None, 9).expect("it reads");
     let mention = Mention { way: Way::Web, by: Link::to("https://far.example/") };
     assert_eq!(mentions, [(webmention(2, "").key, mention), (first.key, mention)]);
+    let author = Person { uri: Some("https://ann.example/".into()), ..first.author.clone() };
+    let claimed = Webmention { source: "https://evil.example/9".into(), author, ..webmention(9, "I am Ann") };
+    store.keep_webmention(&claimed).expect("it keeps");
+    let by = store.snapshot().expect("it reads").mention(claimed.key).expect("it reads").and_then(|mention| mention.by);
+    assert_eq!(by, Link::to("https://evil.example/9"), "nobody is who a page of another host says");
     assert!(store.forget_webmention(&first.source, &first.target).expect("it forgets"));
     assert!(!store.forget_webmention(&first.source, &first.target).expect("it forgets"));
-    assert_eq!(store.snapshot().expect("it reads").mentions(None, 9).expect("it reads").len(), 1);
+    assert_eq!(store.snapshot().expect("it reads").mentions(None, 9).expect("it reads").len(), 2);
 }
 
 #[test]
