@@ -4,7 +4,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hyper::header::{AUTHORIZATION, HOST, HeaderMap};
-use url::Url;
+use url::{Host, Url};
 
 use super::query::pairs;
 use crate::config::Server;
@@ -49,6 +49,26 @@ impl Reader {
             Openness::WhenPublic => server.public || self == Self::Keeper,
             Openness::Never => self == Self::Keeper,
         }
+    }
+}
+
+/// Whether a request may come from a page that had its own name lead to this machine (DNS rebinding): the keeper's browser
+/// takes it for that page's own server, and lets it read everything. Where whoever reaches the address is the keeper, the
+/// host must therefore be that of `base_url`, this machine's own name, or an address.
+pub fn is_misdirected(server: &Server, headers: &HeaderMap) -> bool {
+    if !server.tokens.is_empty() || server.public {
+        return false;
+    }
+    // What sends no host is no browser.
+    let Some(host) = headers.get(HOST).and_then(|value| value.to_str().ok()) else { return false };
+    let Ok(reached) = Url::parse(&format!("http://{host}/")) else { return true };
+    !match reached.host() {
+        Some(Host::Ipv4(_) | Host::Ipv6(_)) => true,
+        Some(Host::Domain(name)) => {
+            let name = name.trim_end_matches('.');
+            name == "localhost" || name.ends_with(".localhost") || server.base_url.host_str() == Some(name)
+        }
+        None => false,
     }
 }
 
@@ -119,6 +139,29 @@ mod tests {
 
     fn server(text: &str) -> Server {
         Config::parse(&format!("[server]\n{text}"), None, Path::new("/")).expect("a configuration").server
+    }
+
+    #[test]
+    fn names_that_strangers_lead_here_are_misdirected() {
+        for (config, host, misdirected) in [
+            ("", "127.0.0.1:8470", false),
+            ("", "[::1]:8470", false),
+            ("", "localhost", false),
+            ("", "evil.example:8470", true),
+            ("", "localhost.evil.example", true),
+            ("", "no host", true),
+            ("base_url = \"https://listen.example/x/\"", "listen.example", false),
+            ("base_url = \"https://listen.example/x/\"", "LISTEN.example:80", false),
+            ("base_url = \"https://listen.example/x/\"", "evil.example", true),
+            // A stranger's page has no token, and what is public is for everybody.
+            ("tokens = [\"t\"]", "evil.example", false),
+            ("public = true", "evil.example", false),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(HOST, HeaderValue::from_str(host).expect("a header value"));
+            assert_eq!(is_misdirected(&server(config), &headers), misdirected, "{config} {host}");
+        }
+        assert!(!is_misdirected(&server(""), &HeaderMap::new()));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use hyper::header::{self, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 
 use super::App;
-use super::access::{Openness, Reader};
+use super::access::{Openness, Reader, is_misdirected};
 use super::answer::{self, Answer, not_that_way, refusal, set, text};
 use super::answered::{self, ANSWERED};
 use super::metrics::RequestLabels;
@@ -134,6 +134,10 @@ async fn dispatch(app: &Arc<App>, request: Request<Incoming>, route: Route) -> (
     let query = request.uri().query().unwrap_or_default();
     if !route.methods().split(", ").any(|method| method == request.method()) {
         return (not_that_way(route.methods()), None);
+    }
+    if route.openness() != Openness::Always && is_misdirected(&app.config.load().server, headers) {
+        let message = "Nobody is known here by that name; server.base_url says which one is.\n";
+        return (text(StatusCode::MISDIRECTED_REQUEST, message.to_owned()), None);
     }
     let reader = {
         let server = &app.config.load().server;

@@ -1,7 +1,7 @@
 //! The endpoint that others tell of their links to us (W3C Recommendation of 12 January 2017,
 //! <https://www.w3.org/TR/webmention/>, section 3.2; the sections named here are its own).
 //!
-//! Owns which claims are let in, and how many: those about our own sites, so many from one host and from all together,
+//! Owns which claims are let in, and how many: those about our own sites, so many from one domain and from all together,
 //! each once while it waits. What is true of them is found out later, by the daemon (section 3.2 has it asynchronous).
 //! No token is asked for here: whoever links to us has none.
 
@@ -29,8 +29,8 @@ const MAX_FORM_BYTES: usize = 16 << 10;
 const MAX_WAITING: usize = 64;
 /// When to come again where too many wait.
 const BUSY_PAUSE: Duration = Duration::from_mins(1);
-/// Claims that are let in within a [`SPAN`]: about sources on one host…
-const MAX_PER_HOST: usize = 30;
+/// Claims that are let in within a [`SPAN`]: about sources of one [`domain`]…
+const MAX_PER_DOMAIN: usize = 30;
 /// …and altogether.
 const MAX_OF_ALL: usize = 300;
 /// The time that those are counted over.
@@ -85,16 +85,26 @@ impl Letterbox {
         if inside.waiting.contains(&claim) {
             return Dropped::Waits;
         }
-        if let Some(pause) = inside.rates.pause(claim.url().host(), now) {
+        if let Some(pause) = inside.rates.pause(domain(claim.url().host()), now) {
             return Dropped::TooMany(pause);
         }
         // The daemon takes as many as it can remember.
         let Ok(place) = self.calls.try_reserve() else { return Dropped::TooMany(BUSY_PAUSE) };
-        inside.rates.count(claim.url().host(), now);
+        inside.rates.count(domain(claim.url().host()), now);
         inside.waiting.insert(claim.clone());
         place.send(Call { claim, received: now });
         Dropped::Waits
     }
+}
+
+/// What a host is counted under: its last two labels, since whoever has a domain has any number of hosts in it. An address
+/// is counted by itself.
+fn domain(host: &str) -> &str {
+    if host.parse::<std::net::Ipv4Addr>().is_ok() || host.starts_with('[') {
+        return host;
+    }
+    let mut dots = host.trim_end_matches('.').rmatch_indices('.').map(|(at, _)| at);
+    dots.nth(1).map_or(host, |at| &host[at + 1..])
 }
 
 /// How many claims were let in lately, and from where. Pure: time is an argument.
@@ -108,7 +118,7 @@ impl Rates {
         self.0.retain(|(at, _)| *at <= now && now.since(*at) < SPAN);
         let own = self.0.iter().filter(|(_, from)| from == host);
         let end = |at: Timestamp| at.plus(SPAN).since(now);
-        let of_host = (own.clone().count() >= MAX_PER_HOST).then(|| own.clone().next().map(|(at, _)| end(*at)));
+        let of_host = (own.clone().count() >= MAX_PER_DOMAIN).then(|| own.clone().next().map(|(at, _)| end(*at)));
         let of_all = (self.0.len() >= MAX_OF_ALL).then(|| self.0.front().map(|(at, _)| end(*at)));
         of_host.flatten().max(of_all.flatten())
     }
@@ -158,7 +168,8 @@ async fn is_about_us(app: &Arc<App>, claim: &Claim) -> Option<bool> {
     let Some(target) = comparable_link(claim.target()) else { return Some(false) };
     let app = Arc::clone(app);
     let owner = tokio::task::spawn_blocking(move || {
-        let sites = app.relations.sites(&app.live, &app.live.bound(), &app.config.load().mine);
+        // What is yours is told without the voices, and so without working out anything.
+        let sites = app.relations.keeper_sites(&app.live, &app.live.bound(), &app.config.load().mine);
         sites.owner(&target)
     });
     owner.await.ok().map(|owner| owner == Some(Owner::Mine))
@@ -179,7 +190,7 @@ mod tests {
     fn so_many_are_let_in_within_an_hour() {
         let mut rates = Rates::default();
         let at = |seconds: u64| NOW.plus(Duration::from_secs(seconds));
-        for second in 0..MAX_PER_HOST as u64 {
+        for second in 0..MAX_PER_DOMAIN as u64 {
             assert_eq!(rates.pause("a", at(second)), None);
             rates.count("a", at(second));
         }
@@ -188,12 +199,25 @@ mod tests {
         assert_eq!(rates.pause("a", at(3600)), None, "the first one is an hour ago");
         rates.count("a", at(3600));
         assert_eq!(rates.pause("a", at(3600)), Some(Duration::from_secs(1)));
-        for host in 0..MAX_OF_ALL - MAX_PER_HOST {
+        for host in 0..MAX_OF_ALL - MAX_PER_DOMAIN {
             rates.count(&host.to_string(), at(3600));
         }
         assert_eq!(rates.pause("new", at(3600)), Some(Duration::from_secs(1)));
         assert_eq!(rates.0.len(), MAX_OF_ALL);
         assert_eq!(rates.pause("a", at(0)), None, "the clock was set back");
+    }
+
+    #[test]
+    fn hosts_are_counted_by_their_domain() {
+        for (host, counted) in [
+            ("a.b.evil.example", "evil.example"),
+            ("evil.example", "evil.example"),
+            ("localhost", "localhost"),
+            ("10.1.2.3", "10.1.2.3"),
+            ("[2001:db8::1.2.3.4]", "[2001:db8::1.2.3.4]"),
+        ] {
+            assert_eq!(domain(host), counted);
+        }
     }
 
     #[test]

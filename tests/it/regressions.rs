@@ -115,3 +115,16 @@ fn a_failed_first_visit_ends_the_first_round() {
     let after = daemon.get("/").text();
     assert!(!after.contains("first round"), "before: {before}\nafter: {after}");
 }
+
+/// A stranger's page may have its own name lead to this machine: the browser takes us for its server.
+#[test]
+fn a_name_that_a_stranger_leads_here_reads_nothing() {
+    let home = Home::new();
+    home.write_list("followers", &opml(""));
+    let daemon = home.start();
+    for path in ["/", "/voices", "/listen.atom", "/status.json", "/metrics"] {
+        assert_eq!(daemon.get_with(path, &[("host", "evil.example:8470")]).status, 421, "{path}");
+        assert_eq!(daemon.get_with(path, &[("host", "localhost")]).status, 200, "{path}");
+    }
+    assert_eq!(daemon.get_with("/livez", &[("host", "evil.example")]).status, 200);
+}
