@@ -126,9 +126,7 @@ fn another_page(view: &str, round: usize) -> Option<String> {
     match view {
         "/" => None,
         "/voices/voice-7.html" => Some(format!("/voices/voice-{}.html", 8 + round)),
-        view if !view.ends_with(".atom") && has_pages.contains(&view.trim_end_matches(".html")) => {
-            Some(format!("{view}?page={}", 2 + round))
-        }
+        view if has_pages.contains(&view.trim_end_matches(".html")) => Some(format!("{view}?page={}", 2 + round)),
         view => Some(format!("{view}?limit={}", 99 - round)),
     }
 }
