@@ -30,6 +30,13 @@ pub(super) struct Pauses {
 
 /// Tells until told to stop.
 pub(super) async fn run(app: Arc<App>, pauses: Pauses, stop: CancellationToken) {
+    // Whoever turns to the pages after a start should not wait for what can be worked out until then.
+    {
+        let app = Arc::clone(&app);
+        if let Err(error) = blocking(move || on_scene(&app, now(), |app, scene| app.relations.prepare(scene))).await {
+            warn!(%error, "what is between you and your voices could not be worked out yet");
+        }
+    }
     let mut pause = pauses.first;
     let mut seen = None;
     let mut is_failing = false;
@@ -71,19 +78,31 @@ pub(super) async fn run(app: Arc<App>, pauses: Pauses, stop: CancellationToken) 
 
 /// Tells what has come true; how much that is.
 fn tell(app: &App, now: Timestamp) -> Result<usize, StoreError> {
+    let base_url = app.config.load().server.base_url.clone();
+    let base_url = base_url.as_str().trim_end_matches('/');
+    on_scene(app, now, |app, scene| {
+        let has_changed = app.relations.freshen(scene)?;
+        let notices = app.relations.notices(scene, &|path| format!("{base_url}{path}"))?;
+        if !notices.is_empty() {
+            app.store.tell(&notices)?;
+        }
+        if has_changed || !notices.is_empty() {
+            app.live.facts_changed();
+        }
+        Ok(notices.len())
+    })
+}
+
+/// Looks at everything as it is.
+fn on_scene<T>(
+    app: &App,
+    now: Timestamp,
+    look: impl FnOnce(&App, &Scene<'_>) -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
     let (config, bound) = (app.config.load_full(), app.live.bound());
     // Taken behind the roster, so that it knows the feeds of it.
     let snapshot = app.store.snapshot()?;
     let scene =
         Scene { store: &app.store, snapshot: &snapshot, live: &app.live, bound: &bound, mine: &config.mine, now };
-    let base_url = config.server.base_url.as_str().trim_end_matches('/');
-    let has_changed = app.relations.freshen(&scene)?;
-    let notices = app.relations.notices(&scene, &|path| format!("{base_url}{path}"))?;
-    if !notices.is_empty() {
-        app.store.tell(&notices)?;
-    }
-    if has_changed || !notices.is_empty() {
-        app.live.facts_changed();
-    }
-    Ok(notices.len())
+    look(app, &scene)
 }

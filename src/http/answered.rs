@@ -97,7 +97,9 @@ async fn show(app: &Arc<App>, key: EntryKey, format: Format) -> Response<Answer>
             on_scene(&app, |scene| {
                 let Some(answerable) = app.relations.answerable(scene, key)? else { return Ok(None) };
                 let contacts = app.store.contacts()?;
-                let recorded = contacts.iter().rev().find(|contact| contact.about == key).map(|contact| contact.kind);
+                // What was noted down earlier stands in the history.
+                let lately = contacts.iter().rev().take_while(|contact| scene.now.since(contact.at) < REPEATED_WITHIN);
+                let recorded = lately.into_iter().find(|contact| contact.about == key).map(|contact| contact.kind);
                 Ok(Some(html::answered(&answerable, key, recorded, &site(&app, scene.bound, Reader::Keeper))))
             })
         })

@@ -356,8 +356,9 @@ fn serve(app: &App, headers: &HeaderMap, key: &Key, page: &Representation) -> Re
         if has_tokens && is_public { "Accept, Accept-Encoding, Authorization" } else { "Accept, Accept-Encoding" };
     set(fields, header::VARY, varies);
     // Asked again each time: a 304 costs next to nothing, and an edited list shows at once.
-    let is_private = is_keepers(&key.path) || has_tokens && key.reader == Reader::Keeper;
-    set(fields, header::CACHE_CONTROL, if is_private { "private, no-cache" } else { "public, no-cache" });
+    let tells_of_you = key.format == Format::Html && (key.path == FRONT || key.path.starts_with("/voices/"));
+    let is_keepers = is_keepers(&key.path) || key.reader == Reader::Keeper && (has_tokens || tells_of_you);
+    set(fields, header::CACHE_CONTROL, if is_keepers { "private, no-cache" } else { "public, no-cache" });
     if !is_known {
         set(fields, header::CONTENT_TYPE, page.media_type);
         if let Some(coding) = coding {

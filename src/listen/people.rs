@@ -278,7 +278,8 @@ pub struct FeedOf {
 /// What a person opens in the morning.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Today {
-    /// At most five people to answer: thanks owed first, then the neglected; never by volume.
+    /// At most five people to answer: thanks owed first, then the neglected, then who came back in the last seven days;
+    /// never by volume.
     pub answer: Vec<Debt>,
     /// How many more are owed thanks, and how many more are neglected.
     pub more: (usize, usize),

@@ -212,7 +212,10 @@ impl Relations {
         {
             return Arc::clone(&kept.sites);
         }
-        let sites = Arc::new(Sites::of(live, bound, mine));
+        let made = Sites::of(live, bound, mine);
+        // What rests on them rests on the same.
+        let before = kept.as_ref().map(|kept| &kept.sites).filter(|before| ***before == made).map(Arc::clone);
+        let sites = before.unwrap_or_else(|| Arc::new(made));
         *kept = Some(KeptSites { of: (revision, homes, mine.clone()), sites: Arc::clone(&sites) });
         sites
     }
@@ -236,7 +239,7 @@ impl Relations {
                 merge::page(scene.snapshot, scene.live, scene.bound, &self.view(scene, relation), query)
             }
             Relation::Mentions => river(true, &[], false),
-            Relation::Thanks => river(true, &[NoticeKind::Newcomer], true),
+            Relation::Thanks => river(true, &[NoticeKind::Follower], true),
             Relation::Neglected => river(false, &[NoticeKind::Neglected], false),
             Relation::Quiet => {
                 let view = quiet::view(&desk, head(relation));
@@ -246,7 +249,9 @@ impl Relations {
                 Ok(river::pour(entries, notices))
             }
             Relation::Conversations => river(false, &[NoticeKind::Conversation], false),
-            Relation::Newcomers => river(false, &[NoticeKind::Newcomer, NoticeKind::FirstHeard], false),
+            Relation::Newcomers => {
+                river(false, &[NoticeKind::Newcomer, NoticeKind::Follower, NoticeKind::FirstHeard], false)
+            }
             Relation::Bridges => river(false, &[NoticeKind::Bridge], false),
         }
     }
@@ -372,9 +377,19 @@ impl Relations {
     /// here.
     pub fn notices(&self, scene: &Scene<'_>, address: &dyn Fn(&str) -> String) -> Result<Vec<Notice>, StoreError> {
         let desk = self.desk(scene);
-        let (_, waiting) = self.waiting(&desk)?;
-        let waiting = waiting.into_iter().map(|waiting| (waiting.voice, waiting.first));
+        let (ledger, waiting) = self.waiting(&desk)?;
+        let contact = |waiting: &Waiting| ledger.contact(waiting.voice);
+        let waiting = waiting.into_iter().map(|waiting| (waiting.voice, waiting.first, contact(&waiting)));
         notices::notices(&desk, &*self.gathered.get(&desk)?, waiting, address)
+    }
+
+    /// Works everything out that requests would have to wait for.
+    pub fn prepare(&self, scene: &Scene<'_>) -> Result<(), StoreError> {
+        let desk = self.desk(scene);
+        self.waiting(&desk)?;
+        self.quiet(&desk)?;
+        self.gathered.get(&desk)?;
+        Ok(())
     }
 
     /// Works out anew what costs requests most, where that is due; whether it is otherwise than before.
@@ -465,7 +480,7 @@ fn mutual(desk: &Desk<'_>) -> Vec<VoiceIndex> {
     let voices = roster.voices.iter().enumerate();
     let both =
         voices.filter(|(_, voice)| roster.has_role(voice, Role::Followers) && roster.has_role(voice, Role::Desired));
-    both.map(|(voice, _)| voice).collect()
+    both.map(|(voice, _)| voice).filter(|voice| desk.voices.is_heard(*voice)).collect()
 }
 
 /// One page of a state: which one, of how many, and what stands on it.

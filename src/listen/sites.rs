@@ -33,7 +33,7 @@ pub enum Owner {
 }
 
 /// All sites of yours and of the voices.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub struct Sites {
     owners: HashMap<String, Owner>,
     prefixes: HashMap<u32, Owner, BuildHasherDefault<Spread>>,

@@ -137,7 +137,7 @@ impl ContactKind {
 /// Something that came true between you and the voices, told once: its key, and so its time, and its words never change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Notice {
-    /// When it came true, a feed of the voice that it is about ([`Notice::NOBODY`] where it is about several), and a
+    /// When it was told, a feed of the voice that it is about ([`Notice::NOBODY`] where it is about several), and a
     /// number from [`Notice::FIRST_SEQ`] on.
     pub key: EntryKey,
     /// What came true.
@@ -177,13 +177,15 @@ pub enum NoticeKind {
     Conversation,
     /// Several voices link to a site that stands in no list.
     Bridge,
-    /// A voice joined a list, became a follower or left.
+    /// A voice joined a list or left, without beginning to follow you.
     Newcomer,
+    /// A voice began to follow you.
+    Follower,
 }
 
 impl NoticeKind {
     /// All of them, in the order in which they are stored.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::FirstHeard,
         Self::FellSilent,
         Self::CameBack,
@@ -191,5 +193,6 @@ impl NoticeKind {
         Self::Conversation,
         Self::Bridge,
         Self::Newcomer,
+        Self::Follower,
     ];
 }

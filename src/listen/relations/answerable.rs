@@ -22,7 +22,8 @@ pub(super) fn find(desk: &Desk<'_>, ledger: &Ledger, key: EntryKey) -> Result<Op
     let by: Option<Link> = mention.filter(|mention| matches!(mention.way, Way::Inbox | Way::Web)).and_then(|it| it.by);
     let who = match &mention {
         Some(mention) if matches!(mention.way, Way::Inbox | Way::Web) => desk.who(key, mention),
-        _ => desk.bound().voices.get(&key.feed).map(|voice| Who::Voice(*voice)),
+        // Nobody is in touch with himself, or with a letter box.
+        _ => desk.voice_of(key.feed).map(Who::Voice),
     };
     let Some(who) = who else { return Ok(None) };
     let spoken = match &mention {

@@ -7,14 +7,13 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::listen::sites::Sites;
 use crate::model::Timestamp;
 use crate::store::StoreError;
 
 use super::bridges::{self, Ground, Site};
 use super::conversations::{self, Talk};
 use super::who::Desk;
-use super::window;
+use super::{window, with_fresh_snapshot};
 
 /// How old a gathering may be when entries have come since; it is freshened about once a minute.
 const MAX_AGE: Duration = Duration::from_mins(2);
@@ -30,7 +29,6 @@ pub(super) struct Gathered {
     pub(super) talks: Vec<Talk>,
     /// Those with most voices first; behind the first [`bridges::MAX_BRIDGES`], only those that are news.
     pub(super) sites: Vec<Site>,
-    by: Arc<Sites>,
     roster: u64,
     revision: u64,
     at: Timestamp,
@@ -43,7 +41,8 @@ impl Gathered {
     }
 
     fn is_of(&self, desk: &Desk<'_>) -> bool {
-        self.roster == desk.bound().revision && Arc::ptr_eq(&self.by, &desk.sites)
+        // Sites may be others: what is shown is looked up in the texts.
+        self.roster == desk.bound().revision
     }
 
     fn is_good(&self, desk: &Desk<'_>) -> bool {
@@ -59,10 +58,12 @@ pub(super) struct Kept {
     gathered: Mutex<Option<Arc<Gathered>>>,
     // Held while it is worked out: whoever needs the same waits for it, and nobody else does.
     ground: Mutex<Ground>,
+    /// What was gathered when it was last asked whether anything is new.
+    told: Mutex<Option<Arc<Gathered>>>,
 }
 
 impl Kept {
-    /// What was gathered, at most about a minute ago.
+    /// What was gathered, at most [`MAX_AGE`] ago where anything has changed since.
     pub(super) fn get(&self, desk: &Desk<'_>) -> Result<Arc<Gathered>, StoreError> {
         let kept = || lock(&self.gathered).clone().filter(|gathered| gathered.is_good(desk));
         if let Some(gathered) = kept() {
@@ -72,25 +73,30 @@ impl Kept {
         kept().map_or_else(|| self.gather(desk, &mut ground), Ok)
     }
 
-    /// Gathers anew, where anything has changed; whether anything of it is otherwise than before.
+    /// Gathers anew, where anything has changed; whether it is otherwise than when this was last asked.
     pub(super) fn freshen(&self, desk: &Desk<'_>) -> Result<bool, StoreError> {
         let mut ground = lock(&self.ground);
         let before = lock(&self.gathered).clone();
-        if before.as_ref().is_some_and(|before| before.revision == desk.live().revision() && before.is_good(desk)) {
-            return Ok(false);
-        }
-        let after = self.gather(desk, &mut ground)?;
-        Ok(before.is_none_or(|before| before.talks != after.talks || before.sites != after.sites))
+        let is_good = |kept: &Arc<Gathered>| kept.revision == desk.live().revision() && kept.is_good(desk);
+        let after = match before.filter(is_good) {
+            Some(good) => good,
+            None => self.gather(desk, &mut ground)?,
+        };
+        let mut told = lock(&self.told);
+        let is_new = told.as_ref().is_none_or(|told| told.talks != after.talks || told.sites != after.sites);
+        *told = Some(after);
+        Ok(is_new)
     }
 
     fn gather(&self, desk: &Desk<'_>, ground: &mut Ground) -> Result<Arc<Gathered>, StoreError> {
-        // Read before the links are: what changes meanwhile makes it old, and not wrong.
+        // Read before the snapshot is taken: what changes meanwhile makes it old, and not wrong.
         let (roster, revision, at) = (desk.bound().revision, desk.live().revision(), desk.scene.now);
-        let mut window = window::scan(desk)?;
-        let talks = conversations::gather(&mut window, at);
-        let sites = bridges::gather(desk, &mut window, ground, MAX_TEXTS)?;
-        let by = Arc::clone(&desk.sites);
-        let gathered = Arc::new(Gathered { talks, sites, by, roster, revision, at });
+        let (talks, sites) = with_fresh_snapshot(desk, |desk| {
+            let mut window = window::scan(desk)?;
+            let talks = conversations::gather(&mut window, at);
+            Ok((talks, bridges::gather(desk, &mut window, ground, MAX_TEXTS)?))
+        })?;
+        let gathered = Arc::new(Gathered { talks, sites, roster, revision, at });
         *lock(&self.gathered) = Some(Arc::clone(&gathered));
         Ok(gathered)
     }

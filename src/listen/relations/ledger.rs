@@ -9,7 +9,6 @@
 //! page about them; where there is none, only an answer to that very mention settles it.
 
 use std::collections::{HashMap, HashSet};
-use std::time::Duration;
 
 use crate::listen::live::Bound;
 use crate::lists::roster::VoiceIndex;
@@ -18,6 +17,7 @@ use crate::store::StoreError;
 
 use super::love::{self, OwnPost, Post};
 use super::mentions;
+use super::newcomers;
 use super::who::{Desk, Who};
 
 /// What is owed is counted up to this, of each.
@@ -28,8 +28,6 @@ const MAX_SHOWN: usize = 20;
 const MAX_OUTSIDE: usize = 1000;
 /// Mentions read at once.
 const MENTIONS_AT_ONCE: usize = 4096;
-/// Who left one list of followers and joined another within this has moved, and follows you no more than before.
-const MOVED_WITHIN: Duration = Duration::from_hours(24);
 
 /// Everything that was worked out.
 #[derive(Debug, Default)]
@@ -159,44 +157,21 @@ impl Ledger {
         answered
     }
 
-    /// Takes in who became a follower, and is one still. Moving from one list of followers to another is no such news.
+    /// Takes in who became a follower, and is one still: the first time since the last contact.
     fn followers(&mut self, bound: &Bound, events: &[ListEvent]) {
         let roster = &bound.roster;
-        let lists = roster.lists.iter().filter(|list| list.role == Role::Followers);
-        let titles: HashMap<&str, &str> = lists.map(|list| (list.name.as_str(), list.title.as_str())).collect();
-        let mut departures: HashMap<VoiceIndex, Vec<Timestamp>> = HashMap::new();
-        let mut came: HashMap<VoiceIndex, Following> = HashMap::new();
-        let mut joined: Vec<(VoiceIndex, &ListEvent)> = Vec::new();
-        for event in events {
-            let Some(title) = titles.get(event.list.as_str()) else { continue };
-            let Some(voice) = event.feeds.iter().find_map(|feed| roster.voices_of(feed).first()).copied() else {
-                continue;
-            };
-            match event.kind {
-                ListEventKind::Left => departures.entry(voice).or_default().push(event.at),
-                ListEventKind::Joined => {
-                    joined.push((voice, event));
-                    came.insert(voice, Following { at: event.at, reason: format!("Joined {title}") });
-                }
-                ListEventKind::BecameFollower => {
-                    came.insert(voice, Following { at: event.at, reason: "Became a follower".to_owned() });
-                }
-            }
-        }
-        for (voice, event) in joined {
-            let left = departures.get(&voice).into_iter().flatten();
-            let has_moved = left.into_iter().any(|left| left.since(event.at).max(event.at.since(*left)) < MOVED_WITHIN);
-            if has_moved && came.get(&voice).is_some_and(|following| following.at == event.at) {
-                came.remove(&voice);
-            }
-        }
-        for (voice, following) in came {
+        for (voice, event) in newcomers::new_followers(bound, events) {
             if !roster.voices.get(voice).is_some_and(|known| roster.has_role(known, Role::Followers)) {
                 continue;
             }
+            let title = roster.lists.iter().find(|list| list.name == event.list).map(|list| list.title.as_str());
+            let reason = match (event.kind, title) {
+                (ListEventKind::Joined, Some(title)) => format!("Joined {title}"),
+                _ => "Became a follower".to_owned(),
+            };
             let account = self.accounts.entry(voice).or_default();
-            if !account.settles(following.at) {
-                account.follower = Some(following);
+            if !account.settles(event.at) {
+                account.follower.get_or_insert(Following { at: event.at, reason });
             }
         }
     }

@@ -1,11 +1,13 @@
 //! Who came, who became a follower, who left: what the lists remember of 90 days.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
+use crate::listen::live::Bound;
 use crate::listen::people::{Newcomer, Person};
+use crate::lists::diff::AWAY_BRIEFLY;
 use crate::lists::roster::VoiceIndex;
 use crate::model::{EntryKey, Hash64, ListEvent, ListEventKind, NoticeKind, Role, Timestamp};
 use crate::store::StoreError;
@@ -42,9 +44,52 @@ pub(super) fn gather(desk: &Desk<'_>, since: Timestamp) -> Result<Vec<Change>, S
     Ok(events.into_iter().map(change).collect())
 }
 
+/// Which changes made somebody a follower who was none: not who joined a second list of followers, or moved from one to
+/// another within a day. As voice and event, oldest first; `events` are all that are remembered, in that order.
+pub(super) fn new_followers<'a>(bound: &Bound, events: &'a [ListEvent]) -> Vec<(VoiceIndex, &'a ListEvent)> {
+    let roster = &bound.roster;
+    let followers: HashSet<&str> =
+        roster.lists.iter().filter(|list| list.role == Role::Followers).map(|list| list.name.as_str()).collect();
+    let mut of_voice: BTreeMap<VoiceIndex, Vec<&ListEvent>> = BTreeMap::new();
+    for event in events.iter().filter(|event| followers.contains(event.list.as_str())) {
+        if let Some(voice) = event.feeds.iter().find_map(|feed| roster.voices_of(feed).first()) {
+            of_voice.entry(*voice).or_default().push(event);
+        }
+    }
+    let mut new = Vec::new();
+    for (voice, events) in of_voice {
+        let stands = |list: &&usize| roster.lists.get(**list).is_some_and(|list| list.role == Role::Followers);
+        let known = roster.voices.get(voice).map_or(&[][..], |voice| &voice.lists);
+        let mut lists: HashSet<&str> =
+            known.iter().filter(stands).map(|list| roster.lists[*list].name.as_str()).collect();
+        // As it was before the first of them.
+        for event in events.iter().rev() {
+            match event.kind {
+                ListEventKind::Left => drop(lists.insert(&event.list)),
+                ListEventKind::Joined | ListEventKind::BecameFollower => drop(lists.remove(event.list.as_str())),
+            }
+        }
+        let mut left: Option<Timestamp> = None;
+        for event in events {
+            if event.kind == ListEventKind::Left {
+                lists.remove(event.list.as_str());
+                left = Some(event.at);
+            } else {
+                let has_moved = left.is_some_and(|left| event.at.since(left) < AWAY_BRIEFLY);
+                if lists.is_empty() && !has_moved {
+                    new.push((voice, event));
+                }
+                lists.insert(&event.list);
+            }
+        }
+    }
+    new.sort_by_key(|(voice, event)| (event.at, *voice));
+    new
+}
+
 /// The notices of newcomers by their marks.
 pub(super) fn told(desk: &Desk<'_>) -> Result<HashMap<Hash64, EntryKey>, StoreError> {
-    let notices = desk.scene.store.notices(&[NoticeKind::Newcomer], None, MAX_NOTICES)?;
+    let notices = desk.scene.store.notices(&[NoticeKind::Newcomer, NoticeKind::Follower], None, MAX_NOTICES)?;
     Ok(notices.into_iter().map(|notice| (notice.mark, notice.key)).collect())
 }
 

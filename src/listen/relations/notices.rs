@@ -61,25 +61,29 @@ enum What<'a> {
 }
 
 /// What has come true and was not told yet, what did so first first. `waiting` are the voices whose words wait, with the
-/// first of those words; `address` makes the absolute address of a path here.
+/// first of those words and the last contact; `address` makes the absolute address of a path here.
 pub(super) fn notices(
     desk: &Desk<'_>,
     gathered: &Gathered,
-    waiting: impl Iterator<Item = (VoiceIndex, EntryKey)>,
+    waiting: impl Iterator<Item = (VoiceIndex, EntryKey, Option<Timestamp>)>,
     address: &dyn Fn(&str) -> String,
 ) -> Result<Vec<Notice>, StoreError> {
     let now = desk.scene.now;
     let lately = now.minus(LATELY);
     let changes = newcomers::gather(desk, lately)?;
-    let mut all: Vec<True<'_>> = changes.iter().filter_map(|change| newcomer(change, now)).collect();
+    let events = desk.scene.store.events(Timestamp::MIN)?;
+    let followers: HashSet<Hash64> =
+        newcomers::new_followers(desk.bound(), &events).iter().map(|(_, event)| newcomers::mark(event)).collect();
+    let mut all: Vec<True<'_>> = changes.iter().filter_map(|change| newcomer(change, &followers, now)).collect();
     first_heard(desk, &changes, &mut all)?;
     for voice in desk.voices.heard() {
         all.extend(fell_silent(desk, voice)?);
         all.extend(came_back(desk, voice, lately)?);
     }
-    all.extend(waiting.filter(|(_, first)| now.since(first.listed_at) >= NEGLECTED_AFTER).map(|(voice, first)| True {
+    let neglected = waiting.filter(|(_, first, _)| now.since(first.listed_at) >= NEGLECTED_AFTER);
+    all.extend(neglected.map(|(voice, first, contact)| True {
         kind: NoticeKind::Neglected,
-        marks: vec![mark_of(first)],
+        marks: vec![mark_of_wait(desk, voice, contact)],
         since: first.listed_at.plus(NEGLECTED_AFTER),
         what: What::Neglected(voice, first),
     }));
@@ -96,7 +100,9 @@ pub(super) fn notices(
         what: What::Bridge(site),
     }));
     let mut news = untold(desk, all)?;
-    news.sort_by_key(|one| (one.since, std::cmp::Reverse(one.kind), one.marks.first().copied()));
+    // Who has waited for a month may wait for what is new.
+    let waits = |one: &True<'_>| one.kind == NoticeKind::Neglected;
+    news.sort_by_key(|one| (waits(one), one.since, std::cmp::Reverse(one.kind), one.marks.first().copied()));
     let mut notices: Vec<Notice> = Vec::new();
     for one in news {
         if notices.len() == MAX_NOTICES {
@@ -124,12 +130,13 @@ fn untold<'a>(desk: &Desk<'_>, mut all: Vec<True<'a>>) -> Result<Vec<True<'a>>, 
 }
 
 /// A departure is told when it lasts.
-fn newcomer(change: &Change, now: Timestamp) -> Option<True<'_>> {
+fn newcomer<'a>(change: &'a Change, followers: &HashSet<Hash64>, now: Timestamp) -> Option<True<'a>> {
     let event = &change.event;
     let is_brief = event.kind == ListEventKind::Left && now.since(event.at) < AWAY_BRIEFLY;
+    let mark = newcomers::mark(event);
     (!is_brief).then(|| True {
-        kind: NoticeKind::Newcomer,
-        marks: vec![newcomers::mark(event)],
+        kind: if followers.contains(&mark) { NoticeKind::Follower } else { NoticeKind::Newcomer },
+        marks: vec![mark],
         since: event.at,
         what: What::Newcomer(change),
     })
@@ -192,21 +199,30 @@ fn came_back<'a>(desk: &Desk<'_>, voice: VoiceIndex, since: Timestamp) -> Result
     let mut times = Vec::new();
     for feed in feeds {
         let heads = desk.snapshot().heads(*feed, Some(entry), ENTRIES_OF_A_RHYTHM)?;
-        times.extend(heads.iter().map(|head| head.key.listed_at));
+        times.extend(heads.iter().map(|head| head.key));
     }
     times.sort_unstable();
     let (Some(&oldest), Some(&before)) = (times.first(), times.last()) else { return Ok(None) };
     let pauses = u32::try_from(times.len() - 1).unwrap_or(u32::MAX).max(1);
+    let last = before;
+    let (oldest, before) = (oldest.listed_at, before.listed_at);
     let rhythm = before.since(oldest) / pauses;
     let least = PAUSE_AT_LEAST.max(rhythm.saturating_mul(PAUSE_RHYTHMS));
     let what = What::CameBack { voice, entry, before };
     let came_back = entry.listed_at.since(before) >= least;
     Ok(came_back.then(|| True {
         kind: NoticeKind::CameBack,
-        marks: vec![mark_of(entry)],
+        // By what it said last before: what it said first after may turn out to be another entry.
+        marks: vec![mark_of(last)],
         since: entry.listed_at,
         what,
     }))
+}
+
+/// One wait of a voice: since the last contact, whatever of its words are still kept.
+fn mark_of_wait(desk: &Desk<'_>, voice: VoiceIndex, contact: Option<Timestamp>) -> Hash64 {
+    let feed = desk.voices.feeds(voice).first().map_or(u32::MAX, |feed| feed.0);
+    mark_of_text(&format!("wait {feed} {:?}", contact.map(Timestamp::millis)))
 }
 
 /// The newest entry of some feeds.

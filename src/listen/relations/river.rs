@@ -149,8 +149,7 @@ fn listed(
 fn is_of_follower(desk: &Desk<'_>, notice: &Notice) -> bool {
     let roster = &desk.bound().roster;
     let voice = voice_of(desk, notice).and_then(|voice| roster.voices.get(voice));
-    let came = notice.title.contains("became a follower") || notice.title.contains(" joined ");
-    came && voice.is_some_and(|voice| roster.has_role(voice, Role::Followers))
+    notice.kind == NoticeKind::Follower && voice.is_some_and(|voice| roster.has_role(voice, Role::Followers))
 }
 
 fn voice_of(desk: &Desk<'_>, notice: &Notice) -> Option<crate::lists::roster::VoiceIndex> {
@@ -167,7 +166,8 @@ pub(super) fn told(
 ) -> Option<(Listed, Option<Who>)> {
     let is_about_many = notice.key.feed == Notice::NOBODY;
     let voice = if is_about_many { None } else { voice_of(desk, &notice) };
-    if voice.is_none() && !is_about_many && notice.kind != NoticeKind::Newcomer {
+    let is_of_newcomer = matches!(notice.kind, NoticeKind::Newcomer | NoticeKind::Follower);
+    if voice.is_none() && !is_about_many && !is_of_newcomer {
         return None;
     }
     let feed = voice.map_or(notice.key.feed, |voice| shown_by(desk, voice, &notice));
@@ -227,6 +227,7 @@ fn word(kind: NoticeKind) -> &'static str {
         NoticeKind::Conversation => "conversation",
         NoticeKind::Bridge => "bridge",
         NoticeKind::Newcomer => "newcomer",
+        NoticeKind::Follower => "follower",
     }
 }
 

@@ -106,7 +106,7 @@ fn village() -> Village {
     // What was told.
     let became = event("2026-10-20", ListEventKind::BecameFollower, "followers", "ben");
     village.list(&LISTS, vec![became, event("2026-10-21", ListEventKind::Joined, "street", "gus")]);
-    village.tell("2026-10-20", NoticeKind::Newcomer, "ben", "Ben became a follower");
+    village.tell("2026-10-20", NoticeKind::Follower, "ben", "Ben became a follower");
     village.tell("2026-10-21", NoticeKind::Newcomer, "gus", "Gus joined street");
     village.tell("2026-10-25", NoticeKind::Neglected, "dan", "Dan waits for an answer");
     village.tell("2026-11-01", NoticeKind::FellSilent, "fay", "Fay has fallen silent");
@@ -288,13 +288,12 @@ const BLOGROLL: &str = "<p>…</p><p><a href=\"http://gus.example/\">Gus</a></p>
 #[test]
 fn moving_between_lists_of_followers_is_no_news() {
     let village = Village::with(&LISTS);
-    let event = |kind| event("2026-10-20", kind, "followers", "ben");
-    let left = village::event("2026-10-20", ListEventKind::Left, "followers", "ben");
-    village.list(&LISTS, vec![event(ListEventKind::Joined), left]);
+    let event = |date, kind| village::event(date, kind, "followers", "ben");
+    village.list(&LISTS, vec![event("2026-10-20", ListEventKind::Left), event("2026-10-20", ListEventKind::Joined)]);
     assert_eq!(owed(&village), counts(&[]));
-    village.list(&LISTS, vec![village::event("2026-10-25", ListEventKind::Joined, "followers", "ben")]);
+    village.list(&LISTS, vec![event("2026-10-22", ListEventKind::Left), event("2026-10-25", ListEventKind::Joined)]);
     assert_eq!(owed(&village), counts(&[("Ben", 1)]));
-    village.list(&LISTS[1..], vec![village::event("2026-10-26", ListEventKind::Left, "followers", "ben")]);
+    village.list(&LISTS[1..], vec![event("2026-10-26", ListEventKind::Left)]);
     assert_eq!(owed(&village), counts(&[]), "who follows you no more is not thanked for it");
 }
 

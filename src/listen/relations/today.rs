@@ -1,6 +1,7 @@
 //! Whom to answer today: five people, those to whom thanks are owed before those whose words wait, never by volume.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use crate::listen::people::{Cause, Conversation, Debt, Newcomer};
 use crate::lists::roster::VoiceIndex;
@@ -16,6 +17,8 @@ use super::quiet::{Pause, Quiet};
 use super::thanks::{self, Creditor};
 use super::who::{Desk, saying};
 
+/// Who spoke again after a long time is welcomed back for so long.
+const RETURNED_LATELY: Duration = Duration::from_hours(7 * 24);
 /// So many people are answered in a day.
 const PEOPLE: usize = 5;
 /// So many newcomers are shown.
@@ -56,8 +59,9 @@ pub(super) fn answer(
     }
     for quiet in quiet {
         let Pause::First(_) = quiet.pause else { continue };
+        let is_lately = desk.scene.now.since(quiet.newest.listed_at) <= RETURNED_LATELY;
         let is_answered = ledger.contact(quiet.voice).is_some_and(|contact| contact >= quiet.newest.listed_at);
-        if debts.len() == PEOPLE || is_answered || !named.insert(quiet.voice) {
+        if debts.len() == PEOPLE || is_answered || !is_lately || !named.insert(quiet.voice) {
             continue;
         }
         debts.extend(returned(desk, ledger, quiet)?);

@@ -233,6 +233,7 @@ fn what(kind: PastKind) -> &'static str {
         PastKind::Notice(NoticeKind::Conversation) => "In conversation",
         PastKind::Notice(NoticeKind::Bridge) => "Built a bridge",
         PastKind::Notice(NoticeKind::Newcomer) => "In your lists",
+        PastKind::Notice(NoticeKind::Follower) => "Began to follow you",
     }
 }
 
@@ -241,7 +242,7 @@ pub(super) fn record(site: &Site, key: EntryKey, note_id: &str) -> Markup {
     html! {
         form.record method="post" action=(answering(site, key)) {
             label for=(note_id) { "A note for yourself, if you like" }
-            input type="text" id=(note_id) name="note" maxlength="500" autocomplete="off" dir="auto";
+            input type="text" id=(note_id) name="note" maxlength="2000" autocomplete="off" dir="auto";
             div.kinds role="group" aria-label="What you did" {
                 @for kind in ContactKind::ALL {
                     button type="submit" name="kind" value=(kind.as_str()) { (did(kind)) }

@@ -69,7 +69,7 @@ impl Words {
                 nobody: "Nobody is owed thanks.",
                 later: "Whoever links to your sites, says your name, answers you or becomes a follower stands here until you \
                         have answered: by a post that links to them, or by saying that it is done. Your sites are those \
-                        in mine.opml.",
+                        in mine.opml and in [mine] of the configuration.",
             },
             State::Neglected(_) => Self {
                 one: "person waits for a word from you",
@@ -106,7 +106,7 @@ impl Words {
                 many: "sites",
                 feed: "The feed tells of a site once, when a third voice links to it. OPML has them all, to try out.",
                 nobody: "No bridge yet.",
-                later: "When two of your voices link to a site that stands in none of your lists, it is shown here: \
+                later: "When three of your voices link to a site that stands in none of your lists, it is shown here: \
                         somebody whom you may want to hear, too.",
             },
         }
