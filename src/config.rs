@@ -144,7 +144,8 @@ pub struct Mine {
 /// `[listen]`
 #[derive(Clone, Debug)]
 pub struct Listen {
-    /// Whether entries end with a link to record contact. Default: on where only you read (tokens, or a local address).
+    /// Whether entries end with a link to record contact. Default: on where only you read (tokens, or a local address
+    /// and no hub).
     pub contact_links: bool,
 }
 
@@ -275,6 +276,7 @@ mod tests {
             ("", true),
             ("[server]\nlisten = \"0.0.0.0:80\"\npublic = true", false),
             ("[server]\nlisten = \"0.0.0.0:80\"\ntokens = [\"secret\"]", true),
+            ("[server]\nhub = \"https://hub.example/\"", false),
             ("[listen]\ncontact_links = false", false),
         ] {
             assert_eq!(check(text).expect("it is a configuration").listen.contact_links, on, "{text}");

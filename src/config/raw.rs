@@ -133,8 +133,9 @@ pub(super) fn check(text: &str, file: Option<&Path>, beside: &Path) -> Result<Co
     if let Some(text) = raw.store.cache.as_ref().filter(|_| !(1 << 20..=64 << 30).contains(&cache_bytes)) {
         return Err(source.fault("store.cache", text, "must be 1MiB to 64GiB"));
     }
-    let contact_links =
-        raw.listen.contact_links.unwrap_or_else(|| !server.tokens.is_empty() || server.listen.is_local());
+    // A hub passes on what only the keeper should read.
+    let is_own = !server.tokens.is_empty() || server.listen.is_local() && server.hub.is_none();
+    let contact_links = raw.listen.contact_links.unwrap_or(is_own);
     Ok(Config {
         file: file.map(Path::to_path_buf),
         lists: beside.join(raw.lists.unwrap_or_else(|| "lists".into())),

@@ -54,7 +54,8 @@ impl Reader {
 
 /// Whether a request may come from a page that had its own name lead to this machine (DNS rebinding): the keeper's browser
 /// takes it for that page's own server, and lets it read everything. Where whoever reaches the address is the keeper, the
-/// host must therefore be that of `base_url`, this machine's own name, or an address.
+/// host must therefore be that of `base_url`, an address, or a name that nobody on the open internet can have: one without a
+/// dot, or below `localhost`, `internal` or `home.arpa` (RFC 6761, section 6.3; RFC 8375), as proxies use them.
 pub fn is_misdirected(server: &Server, headers: &HeaderMap) -> bool {
     if !server.tokens.is_empty() || server.public {
         return false;
@@ -66,7 +67,8 @@ pub fn is_misdirected(server: &Server, headers: &HeaderMap) -> bool {
         Some(Host::Ipv4(_) | Host::Ipv6(_)) => true,
         Some(Host::Domain(name)) => {
             let name = name.trim_end_matches('.');
-            name == "localhost" || name.ends_with(".localhost") || server.base_url.host_str() == Some(name)
+            let is_private = [".localhost", ".internal", ".home.arpa"].iter().any(|end| name.ends_with(end));
+            is_private || !name.contains('.') || server.base_url.host_str() == Some(name)
         }
         None => false,
     }
@@ -147,6 +149,8 @@ mod tests {
             ("", "127.0.0.1:8470", false),
             ("", "[::1]:8470", false),
             ("", "localhost", false),
+            ("", "listend.internal:80", false),
+            ("", "upstream", false),
             ("", "evil.example:8470", true),
             ("", "localhost.evil.example", true),
             ("", "no host", true),

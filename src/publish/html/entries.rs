@@ -111,7 +111,8 @@ fn who(listed: &Listed, site: &Site) -> Markup {
     let authors: Vec<&str> = authors.take(MAX_AUTHORS).collect();
     html! {
         p.who {
-            a.voice href=(local(site, &source.voice_path)) { bdi { (voice) } }
+            @if source.voice_path.is_empty() { span.voice { bdi { (voice) } } }
+            @else { a.voice href=(local(site, &source.voice_path)) { bdi { (voice) } } }
             span.where {
                 @if !authors.is_empty() { span { "by " bdi { (authors.join(", ")) } } " " }
                 @if let Some(feed) = feed { span { "in " bdi { (feed) } } " " }

@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use crate::listen::page::Page;
 use crate::listen::people::{Dossier, FeedOf, Saying};
-use crate::model::EntryKey;
+use crate::model::{EntryKey, Role};
 use crate::publish::Site;
 
 use super::charts;
@@ -20,6 +20,7 @@ pub fn voice(dossier: &Dossier, river: &Page, site: &Site) -> String {
     let view = View { title: &river.head.title, path: &river.head.path, query: &river.query };
     let person = &dossier.card.person;
     // Whoever pages on through the river has seen the rest.
+    let is_somebody = person.roles.iter().any(|role| role.is_listened_to()) && !person.roles.contains(&Role::Mine);
     let is_first = river.query.before.is_none();
     let main = html! {
         div.voice-page {
@@ -32,7 +33,8 @@ pub fn voice(dossier: &Dossier, river: &Page, site: &Site) -> String {
             }
             @if is_first {
                 div.dossier {
-                    div { (year(dossier)) (owed(dossier, river, site)) }
+                    // Nobody owes himself anything, or a letter box.
+                    div { (year(dossier)) @if is_somebody { (owed(dossier, river, site)) } }
                     div { (links(dossier)) (past(dossier)) (feeds(&dossier.feeds)) }
                 }
             }
