@@ -83,13 +83,10 @@ fn main() -> anyhow::Result<ExitCode> {
         let started = moment();
         people::fill(&home, &arguments)?;
         println!("{} voices stored in {:.0?}", arguments.voices, started.elapsed());
+        Daemon::start(&arguments, &home)?.wait_for("all stored entries are heard")?;
     }
     let file = std::fs::metadata(home.join("state/listend.redb"))?.len();
     println!("database: {} MiB", file >> 20);
-    {
-        let mut daemon = Daemon::start(&arguments, &home)?;
-        daemon.wait_for("all stored entries are heard")?;
-    }
     println!(
         "{:<22} {:>10} {:>10} {:>13} {:>10} {:>9}",
         "first page of", "cold", "anew", "after contact", "kept", "bytes"
