@@ -119,14 +119,25 @@ pub(super) fn notices(
 
 /// What was not told before.
 fn untold<'a>(desk: &Desk<'_>, mut all: Vec<True<'a>>) -> Result<Vec<True<'a>>, StoreError> {
-    let marks = all.iter().flat_map(|one| one.marks.iter().map(|mark| (one.kind, *mark)));
-    let told = desk.scene.store.are_told(&marks.collect::<Vec<_>>())?;
-    let mut told = told.into_iter();
+    let marks: Vec<_> = all.iter().flat_map(|one| one.marks.iter().map(|mark| (one.kind, *mark))).collect();
+    // A change of the lists may look otherwise once its list or its voice is gone; it is the same change.
+    let others: Vec<_> = marks.iter().map(|(kind, mark)| (other_kind(*kind), *mark)).collect();
+    let (told, told_otherwise) = (desk.scene.store.are_told(&marks)?, desk.scene.store.are_told(&others)?);
+    let mut told = told.into_iter().zip(told_otherwise).map(|(told, otherwise)| told || otherwise);
     all.retain(|one| told.by_ref().take(one.marks.len()).filter(|is_told| *is_told).count() == 0);
     // Two conversations about one page, weeks apart, are told as one.
     let mut seen = HashSet::new();
     all.retain(|one| one.marks.iter().all(|mark| seen.insert((one.kind, *mark))));
     Ok(all)
+}
+
+/// As what else the same may have been told.
+fn other_kind(kind: NoticeKind) -> NoticeKind {
+    match kind {
+        NoticeKind::Newcomer => NoticeKind::Follower,
+        NoticeKind::Follower => NoticeKind::Newcomer,
+        kind => kind,
+    }
 }
 
 /// A departure is told when it lasts.
