@@ -4,7 +4,7 @@
 //! enough for a page, as long as the roster is the same. Whoever works it out anew in the background ([`Kept::freshen`])
 //! spares all requests the wait.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::model::Timestamp;
@@ -13,7 +13,7 @@ use crate::store::StoreError;
 use super::bridges::{self, Ground, Site};
 use super::conversations::{self, Talk};
 use super::who::Desk;
-use super::{window, with_fresh_snapshot};
+use super::{lock, window, with_fresh_snapshot};
 
 /// How old a gathering may be when entries have come since; it is freshened about once a minute.
 const MAX_AGE: Duration = Duration::from_mins(2);
@@ -100,8 +100,4 @@ impl Kept {
         *lock(&self.gathered) = Some(Arc::clone(&gathered));
         Ok(gathered)
     }
-}
-
-fn lock<T>(kept: &Mutex<T>) -> MutexGuard<'_, T> {
-    kept.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -13,7 +13,7 @@ use crate::listen::said::Names;
 use crate::listen::sites::Owner;
 use crate::listen::view;
 use crate::model::{Entry, EntryKey, Hash64, Mention, Way, Webmention, WebmentionKind, comparable_link};
-use crate::store::{Head, StoreError};
+use crate::store::StoreError;
 
 use super::who::{Desk, Who, saying};
 
@@ -77,7 +77,7 @@ fn is_said_elsewhere(
         }
         return Ok(false);
     }
-    let Some(head) = head(desk, entry.key)? else { return Ok(false) };
+    let Some(head) = desk.head(entry.key)? else { return Ok(false) };
     Ok(!merge::is_best_of_its_article(desk.snapshot(), desk.live(), desk.bound(), &head, is_rival)?)
 }
 
@@ -86,13 +86,7 @@ pub(super) fn article(desk: &Desk<'_>, key: EntryKey) -> Result<Option<Hash64>, 
     if key.feed == Webmention::FEED {
         return Ok(desk.snapshot().webmention(key)?.map(|webmention| identity::link_hash(&webmention.source)));
     }
-    Ok(head(desk, key)?.and_then(|head| head.link))
-}
-
-/// The head of one entry.
-fn head(desk: &Desk<'_>, key: EntryKey) -> Result<Option<Head>, StoreError> {
-    let behind = EntryKey { seq: key.seq.saturating_add(1), ..key };
-    Ok(desk.snapshot().heads(key.feed, Some(behind), 1)?.pop().filter(|head| head.key == key))
+    Ok(desk.head(key)?.and_then(|head| head.link))
 }
 
 /// Why something speaks of you, in a sentence, and whether it is an answer.

@@ -12,11 +12,12 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 
 use crate::listen::health::news;
+use crate::lists::diff::AWAY_BRIEFLY;
 use crate::lists::roster::VoiceIndex;
 use crate::model::{EntryKey, FeedId, Hash64, ListEventKind, Notice, NoticeKind, Timestamp, Trouble};
 use crate::store::{Head, StoreError};
 
-use super::bridges::{self, Site};
+use super::bridges::{self, LATELY, Site};
 use super::conversations::{self, Talk};
 use super::gathered::Gathered;
 use super::newcomers::{self, Change, first_bits};
@@ -25,10 +26,6 @@ use words::Words;
 
 /// Most notices of one call; the others come with the next.
 const MAX_NOTICES: usize = 200;
-/// How long ago something may have come true to be told.
-const LATELY: Duration = Duration::from_hours(7 * 24);
-/// How long somebody may be away from a list without its being told (see [`crate::lists::diff::AWAY_BRIEFLY`]).
-const AWAY_BRIEFLY: Duration = crate::lists::diff::AWAY_BRIEFLY;
 /// How long words wait for an answer until it is told.
 const NEGLECTED_AFTER: Duration = Duration::from_hours(30 * 24);
 /// So many entries of each feed tell how often a voice posted before a pause.
@@ -162,7 +159,7 @@ fn first_heard(desk: &Desk<'_>, changes: &[Change], all: &mut Vec<True<'_>>) -> 
         let mut firsts = Vec::new();
         for feed in feeds {
             let Some(first) = desk.snapshot().first_since(*feed, Timestamp::MIN)? else { continue };
-            firsts.extend(head(desk, first)?.map(|head| head.first_seen));
+            firsts.extend(desk.head(first)?.map(|head| head.first_seen));
         }
         let Some(since) = firsts.iter().min().filter(|first| **first >= change.event.at) else { continue };
         let Some(newest) = newest(desk, feeds)? else { continue };
@@ -244,12 +241,6 @@ fn newest(desk: &Desk<'_>, feeds: &[FeedId]) -> Result<Option<Head>, StoreError>
         newest = newest.into_iter().chain(head).max_by_key(|head| head.key);
     }
     Ok(newest)
-}
-
-/// The head of an entry.
-fn head(desk: &Desk<'_>, key: EntryKey) -> Result<Option<Head>, StoreError> {
-    let behind = EntryKey { seq: key.seq.saturating_add(1), ..key };
-    Ok(desk.snapshot().heads(key.feed, Some(behind), 1)?.pop().filter(|head| head.key == key))
 }
 
 fn mark_of(key: EntryKey) -> Hash64 {

@@ -12,7 +12,7 @@ use crate::listen::view;
 use crate::lists::opml::Outline;
 use crate::lists::roster::VoiceIndex;
 use crate::model::{Entry, EntryKey, FeedId, FeedUrl, Link, Mention, Role, Timestamp, Way, Webmention};
-use crate::store::{Snapshot, StoreError};
+use crate::store::{Head, Snapshot, StoreError};
 
 use super::Scene;
 
@@ -108,6 +108,12 @@ impl Desk<'_> {
 
     pub(super) fn live(&self) -> &Live {
         self.scene.live
+    }
+
+    /// The head of an entry; `None` where it is no longer kept.
+    pub(super) fn head(&self, key: EntryKey) -> Result<Option<Head>, StoreError> {
+        let behind = EntryKey { seq: key.seq.saturating_add(1), ..key };
+        Ok(self.snapshot().heads(key.feed, Some(behind), 1)?.pop().filter(|head| head.key == key))
     }
 
     /// The voice that a feed is shown as, where it is listened to.
