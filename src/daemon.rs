@@ -2,6 +2,7 @@
 //!
 //! Owns when things happen. How they happen is the rooms' business; formats it does not know at all.
 
+mod gate;
 mod hear;
 mod includes;
 mod moves;
@@ -24,7 +25,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
-use tokio::sync::{Notify, RwLock, mpsc};
+use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -39,6 +40,7 @@ use crate::listen::live::Live;
 use crate::lists::watch::Watcher;
 use crate::model::{Feed, Timestamp};
 use crate::store::{OpenError, Retention, Store};
+use gate::Gate;
 use poll::{Order, Poller};
 use pulse::Pulse;
 use reload::Lists;
@@ -73,10 +75,6 @@ pub struct Signals {
     /// Read the configuration again; keep the old one when the new one is bad.
     pub reload: Arc<Notify>,
 }
-
-/// Held for reading by every visit while it commits and shows a feed, for writing by who changes stored feeds otherwise:
-/// who takes over lists, marks, joins, sweeps or hears.
-type Gate = Arc<RwLock<()>>;
 
 /// Visits that wait to be looked at for the hubs that the feeds name.
 const MAX_NOTES: usize = 1024;
@@ -129,7 +127,7 @@ pub async fn run(
     let pulse = Arc::new(Pulse::new(moment()));
     let (commits, writing) = writer::new(Arc::clone(&store), Arc::clone(&metrics), Arc::clone(&pulse), stop.clone());
     let is_reachable = listener.local_addr().is_some_and(|address| !address.ip().is_loopback());
-    let visits = Gate::default();
+    let visits = Gate::new(commits.clone());
     let (notes, noted) = mpsc::channel(MAX_NOTES);
     let (poller, orders) =
         Poller::new(&config, Arc::clone(&app), commits, Gate::clone(&visits), Arc::clone(&pulse), notes, stop.clone())?;
@@ -143,6 +141,7 @@ pub async fn run(
         warn!(fault, "the lists directory cannot be watched; it is read every second instead");
     }
     let followed = lists.reload(now()).await?;
+    hear::begin(&app).await.context("what was heard could not be read")?;
 
     let beat_of_server = {
         let pulse = Arc::clone(&pulse);
@@ -210,7 +209,8 @@ pub async fn run(
     };
     info!("stopping");
     stop.cancel();
-    drop(orders);
+    // The writer ends when nobody is left who could hand in something.
+    drop((orders, lists));
     let ending = async {
         while let Some(ended) = tasks.join_next().await {
             if let Err(error) = ended {
@@ -291,7 +291,7 @@ async fn sweep(app: Arc<App>, visits: Gate, stop: CancellationToken) {
             let no_visits = tokio::select! {
                 biased; // Asked to stop, no further step is begun.
                 () = stop.cancelled() => return,
-                guard = visits.write() => guard,
+                guard = visits.alone() => guard,
             };
             let (store, retention) = (Arc::clone(&app.store), retention);
             let swept = match blocking(move || store.sweep(now(), &retention, from)).await {

@@ -38,7 +38,7 @@ use std::sync::Arc;
 
 use redb::{ReadOnlyTable, ReadTransaction, ReadableTable};
 
-pub use commit::FeedUpdate;
+pub use commit::{FeedUpdate, StateUpdate};
 pub use copies::RemoteCopy;
 pub use error::{OpenError, StoreError};
 pub use join::{Join, Kinship};
@@ -121,8 +121,16 @@ impl Store {
     /// that failed stores everything once, also where the failed one had reached the disk; so after a failure repeat
     /// it, or read the [`feed`](Self::feed) and what is [`known`](Self::known) again before the next change.
     pub fn commit(&self, updates: &mut [FeedUpdate]) -> Result<(), StoreError> {
+        self.commit_with(updates, &[])
+    }
+
+    /// The same, with the states of feeds that had nothing new. Where a feed is among both, its update has the last word.
+    pub fn commit_with(&self, updates: &mut [FeedUpdate], states: &[StateUpdate]) -> Result<(), StoreError> {
         let encoded = commit::encode_all(updates);
-        let counts = self.engine.write(|transaction| commit::apply_all(transaction, updates, &encoded))?;
+        let counts = self.engine.write(|transaction| {
+            commit::apply_states(transaction, states)?;
+            commit::apply_all(transaction, updates, &encoded)
+        })?;
         for (update, count) in updates.iter_mut().zip(counts) {
             if let Some(count) = count {
                 update.feed.entries = count.entries;

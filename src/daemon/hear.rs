@@ -60,6 +60,21 @@ impl Ears {
     }
 }
 
+/// Where nothing is stored yet, everything stored is heard: what comes from now on is heard as it comes. To be called
+/// before anything can come.
+pub(super) async fn begin(app: &Arc<App>) -> Result<(), StoreError> {
+    let app = Arc::clone(app);
+    blocking(move || {
+        let mut is_empty = true;
+        app.live.for_each(|feed| is_empty &= feed.entries == 0);
+        if is_empty && app.store.heard()?.is_none() {
+            app.store.hear(&[], Ears::of(&app).heard_as, None)?;
+        }
+        Ok(())
+    })
+    .await
+}
+
 /// Hears until told to stop.
 pub(super) async fn run(app: Arc<App>, visits: Gate, stop: CancellationToken) {
     // By what everything stored has been heard.
@@ -132,7 +147,7 @@ impl Walk<'_> {
                 let no_visits = tokio::select! {
                     biased; // Asked to stop, no further step is begun.
                     () = self.stop.cancelled() => return Ok(None),
-                    guard = self.visits.write() => guard,
+                    guard = self.visits.alone() => guard,
                 };
                 let (app, by) = (Arc::clone(self.app), Arc::clone(&ears));
                 let step = blocking(move || hear(&app, &by, from, most)).await?;
@@ -278,7 +293,7 @@ mod tests {
     }
 
     async fn walk(app: &Arc<App>, ears: Arc<Ears>) {
-        let (visits, stop) = (Gate::default(), CancellationToken::new());
+        let (visits, stop) = (Gate::of_nobody(Arc::clone(&app.store)), CancellationToken::new());
         let walk = Walk { app, visits: &visits, stop: &stop };
         assert!(walk.run(ears).await.expect("it can be read").is_some());
     }

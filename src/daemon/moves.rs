@@ -102,7 +102,7 @@ impl Moves {
         if found.twins.is_empty() && found.edited.is_empty() {
             return Vec::new();
         }
-        let _no_visits = self.gate.write().await;
+        let _no_visits = self.gate.alone().await;
         // Something else may have come first.
         let found = find().await;
         let mut joined = Vec::new();

@@ -16,6 +16,9 @@ use crate::store::StoreError;
 
 /// How often it is looked for even if nothing has changed: words wait longer, and absences last.
 const IDLE_PAUSE: Duration = Duration::from_mins(30);
+/// And if nothing has changed but that somebody has said something: it makes waits of days begin or end, and at thousands
+/// of feeds somebody always has.
+const PAUSE_AMONG_ENTRIES: Duration = Duration::from_mins(10);
 
 /// When it is looked for.
 #[derive(Clone, Copy, Debug)]
@@ -46,9 +49,8 @@ pub(super) async fn run(app: Arc<App>, pauses: Pauses, stop: CancellationToken) 
             () = tokio::time::sleep(pause) => {}
         }
         pause = pauses.least;
-        let revision = app.live.revision();
-        let is_seen = |(known, at): (u64, Timestamp)| known == revision && at <= now() && now().since(at) < IDLE_PAUSE;
-        if seen.is_some_and(is_seen) {
+        let stand = Stand::of(&app);
+        if seen.is_some_and(|(known, at): (Stand, Timestamp)| stand.can_wait(known, at, now())) {
             continue;
         }
         let began = moment();
@@ -63,7 +65,7 @@ pub(super) async fn run(app: Arc<App>, pauses: Pauses, stop: CancellationToken) 
                     info!(told, "something has come true between you and your voices");
                 }
                 // There may be more than is told at once.
-                seen = (told == 0).then(|| (revision, now()));
+                seen = (told == 0).then(|| (stand, now()));
                 is_failing = false;
             }
             // The store says when the disk is full, and asks for nothing but patience.
@@ -73,6 +75,33 @@ pub(super) async fn run(app: Arc<App>, pauses: Pauses, stop: CancellationToken) 
             }
             Err(_) => {}
         }
+    }
+}
+
+/// What there was to look at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Stand {
+    /// Everything that views show.
+    revision: u64,
+    /// What is between the keeper and the voices, and who they are.
+    relations: (u64, u64),
+}
+
+impl Stand {
+    fn of(app: &App) -> Self {
+        Self { revision: app.live.revision(), relations: (app.live.facts(), app.live.bound().revision) }
+    }
+
+    /// Whether what was looked at as it was known at `at` needs no other look yet.
+    fn can_wait(self, known: Self, at: Timestamp, now: Timestamp) -> bool {
+        let pause = if self.relations != known.relations {
+            return false;
+        } else if self.revision != known.revision {
+            PAUSE_AMONG_ENTRIES
+        } else {
+            IDLE_PAUSE
+        };
+        at <= now && now.since(at) < pause
     }
 }
 

@@ -46,6 +46,10 @@ pub(super) enum Order {
 /// Orders that wait for the poller.
 const MAX_ORDERS: usize = 16;
 
+/// Feeds that become due within this time are asked together: what wakes up and goes to sleep between two requests costs
+/// more than a request.
+const TOGETHER: Duration = Duration::from_millis(50);
+
 /// How long visits may take to end after the daemon was asked to stop.
 const ENDING_TIMEOUT: Duration = Duration::from_secs(8);
 /// A feed whose visit could not be stored has its old due time still; it is asked again after this.
@@ -63,6 +67,8 @@ pub(super) struct Poller {
     /// Feeds whose host was out of reach, until that is stored as whosever fault it was. They are not in the queue.
     unreached: HashMap<FeedId, Unreached>,
     detours: Detours,
+    /// Whether somebody knows of something new: then nobody waits for others to become due.
+    is_hastened: bool,
     /// The latest time that the clock has shown, and the steady clock at the last look at both.
     latest: Timestamp,
     looked_at: Instant,
@@ -110,6 +116,7 @@ impl Poller {
             network: Network::new(config.fetch.min_interval),
             unreached: HashMap::new(),
             detours,
+            is_hastened: false,
             latest: Timestamp::MIN,
             looked_at: moment(),
             running: JoinSet::new(),
@@ -167,8 +174,12 @@ impl Poller {
         }
     }
 
-    /// Starts what is due, as far as hosts and network allow.
+    /// Starts what is due, as far as hosts and network allow, once some of it has been due for a moment.
     fn start_due(&mut self) {
+        if !self.is_hastened && self.queue.wake_at().is_some_and(|at| now() < at.plus(TOGETHER)) {
+            return;
+        }
+        self.is_hastened = false;
         while self.queue.wake_at().is_some_and(|at| at <= now()) && self.network.may_ask(now()) {
             let Some(feed) = self.queue.next(now()) else { return };
             let visitor = Arc::clone(&self.visitor);
@@ -180,7 +191,8 @@ impl Poller {
     /// When there is something to do, unless something ends or changes before.
     fn wake_at(&self) -> Option<Timestamp> {
         // What is due waits for the network.
-        let queue = self.queue.wake_at().map(|due| self.network.next_probe().map_or(due, |probe| probe.max(due)));
+        let queue = self.queue.wake_at().map(|due| due.plus(TOGETHER));
+        let queue = queue.map(|due| self.network.next_probe().map_or(due, |probe| probe.max(due)));
         [queue, self.network.verdict_at(), self.detours.wake_at()].into_iter().flatten().min()
     }
 
@@ -405,6 +417,7 @@ impl Poller {
         let feed = self.app.live.feed(id).filter(|feed| feed.schedule.state == FeedState::Ok);
         if let Some(feed) = feed.filter(|_| self.followed.contains(&id) && !self.unreached.contains_key(&id)) {
             self.queue.insert(id, &feed.address().host_and_port(), now(), Standing::Proven);
+            self.is_hastened = true;
         }
     }
 
@@ -423,7 +436,7 @@ pub(super) fn politeness(config: &Config) -> Politeness {
 
 /// Notes with each feed whether it stands in a list: since when not, from which its history has 30 days.
 async fn mark(app: Arc<App>, commits: Commits, gate: Gate) {
-    let _no_visits = gate.write().await;
+    let _no_visits = gate.alone().await;
     let followed: HashSet<FeedId> = app.live.bound().ids.values().copied().collect();
     let mut updates = Vec::new();
     app.live.for_each(|feed| {

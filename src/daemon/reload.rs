@@ -129,7 +129,7 @@ impl Lists {
         self.tell(&found, &built.roster, now).await?;
         let built = Arc::new(built);
         // Until the new numbers are in force: feeds may be joined otherwise.
-        let _no_visits = self.gate.write().await;
+        let _no_visits = self.gate.alone().await;
         let committed = {
             let (store, live) = (Arc::clone(&self.store), Arc::clone(&self.live));
             let old = (self.found.clone(), Arc::clone(&self.built));

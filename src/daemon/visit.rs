@@ -33,7 +33,7 @@ use crate::feeds::parse::{self, NotAFeed};
 use crate::feeds::schedule::{self, Answered, Limits, Outcome};
 use crate::http::App;
 use crate::model::{Document, Feed, FeedId, Timestamp, Validators};
-use crate::store::FeedUpdate;
+use crate::store::{FeedUpdate, StateUpdate};
 use applied::{Applied, Circumstances, Read, Taken, apply, fresh, report};
 use claims::Claims;
 
@@ -191,7 +191,7 @@ impl Visitor {
         self.app.metrics.fetched(kind.unwrap_or_else(|| word_for(&taken.outcome)), took);
         let is_good = matches!(taken.outcome, Outcome::Fetched { .. } | Outcome::Unchanged { .. });
         let is_kept = self.keep(&feed, taken, &manner.limits).await;
-        if let Some(address) = address.filter(|_| is_good && is_kept) {
+        if let Some(address) = address.filter(|_| is_good && is_kept && self.concerns_hubs(&feed)) {
             // Told again at the next visit where nobody can listen now.
             let _ = self.notes.try_send(Note { feed: id, address });
         }
@@ -289,7 +289,12 @@ impl Visitor {
         let (bound, is_pushed) = (self.app.live.bound(), self.is_pushed(old.id));
         let under = Circumstances { bound, limits: *limits, is_pushed, jitter: chance(), now: now() };
         let is_found = taken.found.is_some();
-        match self.work(move || apply(&app, &before, taken, &under)).await {
+        // Only a document takes long.
+        let applied = match &taken.document {
+            Some(_) => self.work(move || apply(&app, &before, taken, &under)).await,
+            None => apply(&app, &before, taken, &under),
+        };
+        match applied {
             Ok(applied) => {
                 report(old, &applied.feed, applied.added, is_found);
                 self.put(old, applied).await
@@ -303,9 +308,10 @@ impl Visitor {
 
     /// Commits a feed's next state, and puts it before the readers. Returns whether that was possible.
     async fn put(&self, old: &Arc<Feed>, applied: Applied) -> bool {
+        let is_quiet = applied.is_quiet(old);
         let Applied { mut feed, changes, heard, events, added, shows } = applied;
         // Only now, after all that takes long: whoever marks feeds waits for this, and everybody behind him.
-        let _visiting = self.gate.read().await;
+        let _visiting = self.gate.visiting().await;
         // It may have been marked, or have gone or been joined with another, since it was asked.
         let Some(current) = self.app.live.feed(old.id) else { return false };
         (feed.left_at, feed.predecessor) = (current.left_at, current.predecessor);
@@ -315,6 +321,13 @@ impl Visitor {
             return true;
         }
         let freshness: Vec<Duration> = fresh(old, &changes);
+        if is_quiet {
+            if self.commits.write_soon(StateUpdate::of(&feed)).await.is_err() {
+                return false;
+            }
+            self.app.live.update([(feed, false)]);
+            return true;
+        }
         let Ok(written) = self.commits.write(vec![FeedUpdate { feed, changes, said: heard.said, events }]).await else {
             self.recall(old.id).await;
             return false;

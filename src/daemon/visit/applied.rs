@@ -59,6 +59,18 @@ pub(super) struct Applied {
     pub(super) shows: bool,
 }
 
+impl Applied {
+    /// Whether the feed was asked in vain and is well, so that nothing is to be stored but its state.
+    pub(super) fn is_quiet(&self, before: &Feed) -> bool {
+        let Self { feed, changes, heard, events, added: _, shows } = self;
+        let brings_nothing = changes.is_empty() && heard.said.is_empty() && events.is_empty() && !shows;
+        brings_nothing
+            && feed.schedule.state == FeedState::Ok
+            && before.schedule.state == FeedState::Ok
+            && feed.identity == before.identity
+    }
+}
+
 /// What a document changes in a feed's entries.
 pub(super) struct Merged {
     pub(super) changes: Vec<Change>,

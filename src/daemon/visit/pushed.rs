@@ -45,6 +45,13 @@ impl Visitor {
         };
     }
 
+    /// Whether a visit has to do with hubs: the feed names one or did before it, or is pushed by one.
+    pub(super) fn concerns_hubs(&self, before: &Feed) -> bool {
+        !before.about.hubs.is_empty()
+            || self.app.live.feed(before.id).is_some_and(|feed| !feed.about.hubs.is_empty())
+            || self.leases.read().unwrap_or_else(PoisonError::into_inner).contains_key(&before.id)
+    }
+
     pub(super) fn is_pushed(&self, id: FeedId) -> bool {
         let leases = self.leases.read().unwrap_or_else(PoisonError::into_inner);
         leases.get(&id).is_some_and(|ends| *ends > now())

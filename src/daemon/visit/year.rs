@@ -99,7 +99,8 @@ impl World {
         let app = Arc::new(app);
         let (_, remotes) = watch::channel(Arc::default());
         let (wanted, _) = watch::channel(BTreeSet::new());
-        let lists = Lists::open(&config, live, store, Gate::default(), Handle { remotes, wanted }).await;
+        let gate = Gate::of_nobody(Arc::clone(&store));
+        let lists = Lists::open(&config, live, store, gate, Handle { remotes, wanted }).await;
         let mut server = JoinSet::new();
         server.spawn(http::serve(Listener::Tcp(listener), Arc::clone(&app), CancellationToken::new(), || ()));
         let (posts, unheard) = (BTreeMap::new(), BTreeSet::new());

@@ -203,17 +203,23 @@ fn came_back<'a>(desk: &Desk<'_>, voice: VoiceIndex, since: Timestamp) -> Result
         }
     }
     let Some(entry) = first.filter(|entry| entry.listed_at <= desk.scene.now) else { return Ok(None) };
-    // As it posted before: the feed's own rhythm knows of the pause already.
-    let mut times = Vec::new();
-    for feed in feeds {
-        let heads = desk.snapshot().heads(*feed, Some(entry), ENTRIES_OF_A_RHYTHM)?;
-        times.extend(heads.iter().map(|head| head.key));
+    let said_before = |most| -> Result<Vec<EntryKey>, StoreError> {
+        let mut said = Vec::new();
+        for feed in feeds {
+            said.extend(desk.snapshot().heads(*feed, Some(entry), most)?.iter().map(|head| head.key));
+        }
+        Ok(said)
+    };
+    // For most voices the words before these tell already that there was no pause.
+    let Some(last) = said_before(1)?.into_iter().max() else { return Ok(None) };
+    if entry.listed_at.since(last.listed_at) < PAUSE_AT_LEAST {
+        return Ok(None);
     }
-    times.sort_unstable();
-    let (Some(&oldest), Some(&before)) = (times.first(), times.last()) else { return Ok(None) };
-    let pauses = u32::try_from(times.len() - 1).unwrap_or(u32::MAX).max(1);
-    let last = before;
-    let (oldest, before) = (oldest.listed_at, before.listed_at);
+    // As it posted before: the feed's own rhythm knows of the pause already.
+    let times = said_before(ENTRIES_OF_A_RHYTHM)?;
+    let oldest = times.iter().min().unwrap_or(&last);
+    let pauses = u32::try_from(times.len().saturating_sub(1)).unwrap_or(u32::MAX).max(1);
+    let (oldest, before) = (oldest.listed_at, last.listed_at);
     let rhythm = before.since(oldest) / pauses;
     let least = PAUSE_AT_LEAST.max(rhythm.saturating_mul(PAUSE_RHYTHMS));
     let what = What::CameBack { voice, entry, before };
