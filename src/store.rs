@@ -18,6 +18,7 @@ mod engine;
 mod error;
 mod health;
 mod join;
+mod journal;
 mod kept;
 mod notices;
 mod packing;
@@ -38,10 +39,11 @@ use std::sync::Arc;
 
 use redb::{ReadOnlyTable, ReadTransaction, ReadableTable};
 
-pub use commit::{FeedUpdate, StateUpdate};
+pub use commit::FeedUpdate;
 pub use copies::RemoteCopy;
 pub use error::{OpenError, StoreError};
 pub use join::{Join, Kinship};
+pub use journal::Noted;
 pub use kept::ListNews;
 pub use snapshot::{Head, Snapshot};
 pub use sweep::{FeedCount, Retention, Swept};
@@ -53,12 +55,14 @@ use crate::model::{
 };
 use engine::Engine;
 use error::Fault;
-use records::known_of;
+use journal::Journal;
+use records::{asked_at, known_of};
 use tables::{COUNTS, FEEDS, KNOWN, SOURCES, STATES, WEBMENTIONS, if_made, known_bytes, known_seq};
 
 /// The open database. Shared by reference: all methods take `&self`, from any thread.
 pub struct Store {
     engine: Arc<Engine>,
+    journal: Journal,
 }
 
 impl std::fmt::Debug for Store {
@@ -74,7 +78,32 @@ impl Store {
     /// A database that was left by a kill opens as quickly as any other. One that is damaged is reported and left as
     /// it is.
     pub fn open(directory: &Path, cache_bytes: usize) -> Result<Self, OpenError> {
-        Ok(Self { engine: Arc::new(Engine::open(directory, cache_bytes)?) })
+        let engine = Arc::new(Engine::open(directory, cache_bytes)?);
+        let journal = Journal::open(directory)
+            .map_err(|source| OpenError::Io { file: directory.join("listend.states.*"), source })?;
+        let store = Self { engine, journal };
+        match store.take_up_notes() {
+            // They wait on; a full disk is no reason not to serve.
+            Err(error) if !error.may_pass() => Err(error.into()),
+            _ => Ok(store),
+        }
+    }
+
+    /// Stores what was noted and not stored before the last run ended.
+    fn take_up_notes(&self) -> Result<(), StoreError> {
+        if !self.journal.is_waiting() {
+            return Ok(());
+        }
+        self.engine.read(|transaction| {
+            let states = transaction.open_table(STATES)?;
+            self.journal.retain(|noted| {
+                let Some(stored) = states.get(noted.feed.0)? else { return Ok(false) };
+                // A line that cannot be read was written by another version; it says nothing that will not be asked again.
+                let Ok(asked) = asked_at(&noted.bytes) else { return Ok(false) };
+                Ok::<_, Fault>(asked > asked_at(stored.value())?)
+            })
+        })?;
+        self.commit(&mut [])
     }
 
     /// All feeds, in order of their numbers.
@@ -120,17 +149,23 @@ impl Store {
     /// A feed that was removed meanwhile is left out. What retention purged meanwhile stays purged. Repeating a commit
     /// that failed stores everything once, also where the failed one had reached the disk; so after a failure repeat
     /// it, or read the [`feed`](Self::feed) and what is [`known`](Self::known) again before the next change.
+    ///
+    /// States that were [noted](Self::note_state) go along; `updates` may be empty where they are all there is.
     pub fn commit(&self, updates: &mut [FeedUpdate]) -> Result<(), StoreError> {
-        self.commit_with(updates, &[])
-    }
-
-    /// The same, with the states of feeds that had nothing new. Where a feed is among both, its update has the last word.
-    pub fn commit_with(&self, updates: &mut [FeedUpdate], states: &[StateUpdate]) -> Result<(), StoreError> {
         let encoded = commit::encode_all(updates);
-        let counts = self.engine.write(|transaction| {
-            commit::apply_states(transaction, states)?;
+        let noted = self.journal.take();
+        let committed = self.engine.write(|transaction| {
+            commit::apply_states(transaction, &noted.states)?;
             commit::apply_all(transaction, updates, &encoded)
-        })?;
+        });
+        let counts = match committed {
+            Ok(counts) => counts,
+            Err(error) => {
+                self.journal.put_back(noted);
+                return Err(error);
+            }
+        };
+        self.journal.stored(noted);
         for (update, count) in updates.iter_mut().zip(counts) {
             if let Some(count) = count {
                 update.feed.entries = count.entries;
@@ -139,6 +174,18 @@ impl Store {
             }
         }
         Ok(())
+    }
+
+    /// Notes the state of a feed (its schedule, validators and how it fared) where nothing else of it has changed: it is
+    /// stored with the next [`commit`](Self::commit), and outlives a kill before that, but not a power cut. Until then
+    /// other methods see the feed as it was.
+    pub fn note_state(&self, feed: &Feed) -> Result<Noted, StoreError> {
+        self.journal.note(feed).map_err(|source| self.engine.io_error(source))
+    }
+
+    /// Whether states that were noted wait for a commit.
+    pub fn has_noted(&self) -> bool {
+        self.journal.is_waiting()
     }
 
     /// Makes one feed of two that turned out to be one; what is stored of it afterwards. `None` where nothing

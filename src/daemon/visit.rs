@@ -33,7 +33,7 @@ use crate::feeds::parse::{self, NotAFeed};
 use crate::feeds::schedule::{self, Answered, Limits, Outcome};
 use crate::http::App;
 use crate::model::{Document, Feed, FeedId, Timestamp, Validators};
-use crate::store::{FeedUpdate, StateUpdate};
+use crate::store::FeedUpdate;
 use applied::{Applied, Circumstances, Read, Taken, apply, fresh, report};
 use claims::Claims;
 
@@ -322,11 +322,11 @@ impl Visitor {
         }
         let freshness: Vec<Duration> = fresh(old, &changes);
         if is_quiet {
-            if self.commits.write_soon(StateUpdate::of(&feed)).await.is_err() {
-                return false;
+            let is_kept = self.commits.write_soon(&feed).await.is_ok();
+            if is_kept {
+                self.app.live.update([(feed, false)]);
             }
-            self.app.live.update([(feed, false)]);
-            return true;
+            return is_kept;
         }
         let Ok(written) = self.commits.write(vec![FeedUpdate { feed, changes, said: heard.said, events }]).await else {
             self.recall(old.id).await;

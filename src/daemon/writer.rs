@@ -1,15 +1,13 @@
 //! The one writer: gathers finished fetches into group commits, and waits out a disk that cannot be written.
 //!
 //! What brings something is written soon, and whoever brought it waits until it is durable. Most answers bring nothing:
-//! only the feed's state changes, by when it is asked next. Nobody waits for those; they go with the next commit, or after
-//! a moment in one of their own. A commit costs some hundred microseconds of a processor however much is in it, and a
-//! state in it two.
+//! only the time changes at which the feed is asked next. Those states are noted, which a kill does not undo, and go with
+//! the next commit, or after a while in one of their own.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
@@ -18,43 +16,30 @@ use super::pulse::{self, Pulse};
 use super::{blocking, moment};
 use crate::http::metrics::Metrics;
 use crate::model::Feed;
-use crate::store::{FeedUpdate, StateUpdate, Store};
+use crate::store::{FeedUpdate, Noted, Store};
 
 /// From so many updates on, a commit waits for no more.
 const MAX_BATCH: usize = 256;
 /// How long the first finished fetch of a commit waits for others: a commit costs the disk the same for one or a hundred.
 const GATHERING: Duration = Duration::from_millis(15);
-/// How long states wait for a commit. A kill loses no more than this: these feeds are asked again after it, on the
-/// condition that there is something new.
-const GATHERING_STATES: Duration = Duration::from_millis(250);
-/// From so many states on, whoever brings another waits for a commit.
-const MAX_STATES: usize = 4096;
+/// How long noted states wait for a commit: so many of them share it that it costs each next to nothing.
+const GATHERING_STATES: Duration = Duration::from_secs(10);
 /// Pause before a failed commit is tried again. Meanwhile nothing is acknowledged, so fetching comes to rest by itself.
 const RETRY_PAUSE: Duration = Duration::from_secs(5);
 
 /// Where finished fetches are handed in.
 #[derive(Clone, Debug)]
 pub(super) struct Commits {
+    store: Arc<Store>,
     pending: mpsc::Sender<Pending>,
-    states: Arc<States>,
+    /// Told of the first state that is noted for a commit.
+    noted: Arc<Notify>,
 }
 
 #[derive(Debug)]
 struct Pending {
     updates: Vec<FeedUpdate>,
     done: oneshot::Sender<Vec<Feed>>,
-}
-
-/// States that wait for a commit.
-#[derive(Debug)]
-struct States {
-    waiting: Mutex<Vec<StateUpdate>>,
-    /// How many were handed in and are not durable yet.
-    open: AtomicUsize,
-    /// Room for more of them; none while the disk is at fault.
-    room: Semaphore,
-    /// Told of the first of a commit.
-    came: Notify,
 }
 
 /// The updates were refused, or the daemon is stopping and could not write them.
@@ -69,30 +54,28 @@ impl Commits {
         written.await.map_err(|_| NotWritten)
     }
 
-    /// Has a feed's state written soon, when there is room for it; only while the disk is at fault that takes long.
-    pub(super) async fn write_soon(&self, state: StateUpdate) -> Result<(), NotWritten> {
-        self.states.room.acquire().await.map_err(|_| NotWritten)?.forget();
-        self.states.open.fetch_add(1, Ordering::AcqRel);
-        let mut waiting = self.states.lock();
-        waiting.push(state);
-        if waiting.len() == 1 {
-            self.states.came.notify_one();
+    /// Keeps the state of a feed of which nothing else has changed. Returns at once, but where it cannot be noted: then it
+    /// waits like everything else, which brings fetching to rest while the disk is at fault.
+    pub(super) async fn write_soon(&self, feed: &Feed) -> Result<(), NotWritten> {
+        match self.store.note_state(feed) {
+            Ok(Noted::First) => self.noted.notify_one(),
+            Ok(Noted::Also) => {}
+            // The writer finds out what is wrong with the disk, and says so.
+            Ok(Noted::NoRoom) | Err(_) => {
+                let feed = feed.clone();
+                let update = FeedUpdate { feed, changes: Vec::new(), said: Vec::new(), events: Vec::new() };
+                self.write(vec![update]).await?;
+            }
         }
         Ok(())
     }
 
-    /// Returns once every state that was handed in before is durable, or never will be.
+    /// Returns once every state that was noted before is stored, or cannot be.
     pub(super) async fn settle(&self) {
-        if self.states.open.load(Ordering::Acquire) > 0 {
-            // A commit takes all states along, also one of nothing.
+        if self.store.has_noted() {
+            // A commit takes all of them along, also one of nothing.
             let _ = self.write(Vec::new()).await;
         }
-    }
-}
-
-impl States {
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<StateUpdate>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -103,7 +86,7 @@ pub(super) struct Writer {
     metrics: Arc<Metrics>,
     pulse: Arc<Pulse>,
     pending: mpsc::Receiver<Pending>,
-    states: Arc<States>,
+    noted: Arc<Notify>,
     stop: CancellationToken,
 }
 
@@ -114,20 +97,9 @@ pub(super) fn new(
     stop: CancellationToken,
 ) -> (Commits, Writer) {
     let (sender, pending) = mpsc::channel(MAX_BATCH);
-    let states = Arc::new(States {
-        waiting: Mutex::default(),
-        open: AtomicUsize::new(0),
-        room: Semaphore::new(MAX_STATES),
-        came: Notify::new(),
-    });
-    let commits = Commits { pending: sender, states: Arc::clone(&states) };
-    (commits, Writer { store, metrics, pulse, pending, states, stop })
-}
-
-impl Drop for Writer {
-    fn drop(&mut self) {
-        self.states.room.close();
-    }
+    let noted = Arc::new(Notify::new());
+    let commits = Commits { store: Arc::clone(&store), pending: sender, noted: Arc::clone(&noted) };
+    (commits, Writer { store, metrics, pulse, pending, noted, stop })
 }
 
 /// What goes into one commit.
@@ -168,44 +140,29 @@ impl Writer {
                     }
                     None => return Batch { is_last: true, ..batch },
                 },
-                () = self.states.came.notified() => until = until.or(Some(now + GATHERING_STATES)),
+                () = self.noted.notified() => until = until.or(Some(now + GATHERING_STATES)),
                 () = tokio::time::sleep_until(wakes_at) => if until.is_some() { break },
             }
         }
         batch
     }
 
-    /// Commits everything gathered at once, with all states that wait. Where the store refuses that for what is in it,
-    /// each part is committed on its own, so that one bad part costs nobody else anything. Returns whether to go on.
+    /// Commits everything gathered at once, with all states that are noted. Where the store refuses that for what is in
+    /// it, each part is committed on its own, so that one bad part costs nobody else anything. Returns whether to go on.
     async fn write(&self, gathered: Vec<Pending>) -> bool {
-        let states = std::mem::take(&mut *self.states.lock());
-        let count = states.len();
-        let go_on = self.write_with(gathered, states).await;
-        self.states.open.fetch_sub(count, Ordering::AcqRel);
-        self.states.room.add_permits(count);
-        go_on
-    }
-
-    async fn write_with(&self, gathered: Vec<Pending>, states: Vec<StateUpdate>) -> bool {
         let mut updates = Vec::new();
         let mut parts = Vec::with_capacity(gathered.len());
         for pending in gathered {
             parts.push((pending.updates.len(), pending.done));
             updates.extend(pending.updates);
         }
-        let is_alone = parts.len() == 1 && states.is_empty();
-        let Work { updates, states, ended } = self.commit(updates, states).await;
-        if matches!(ended, Ended::Refused) && !is_alone {
-            self.commit(Vec::new(), states).await;
-        }
+        let is_alone = parts.len() == 1;
+        let (updates, ended) = self.commit(updates).await;
         let mut updates = updates.into_iter();
         for (count, done) in parts {
             let part: Vec<FeedUpdate> = updates.by_ref().take(count).collect();
             let (part, ended) = match ended {
-                Ended::Refused if !is_alone => {
-                    let Work { updates, ended, .. } = self.commit(part, Vec::new()).await;
-                    (updates, ended)
-                }
+                Ended::Refused if !is_alone => self.commit(part).await,
                 _ => (part, ended),
             };
             match ended {
@@ -223,57 +180,46 @@ impl Writer {
     }
 
     /// Commits, again and again while the disk is at fault.
-    async fn commit(&self, mut updates: Vec<FeedUpdate>, mut states: Vec<StateUpdate>) -> Work {
-        if updates.is_empty() && states.is_empty() {
-            return Work { updates, states, ended: Ended::Written };
+    async fn commit(&self, mut updates: Vec<FeedUpdate>) -> (Vec<FeedUpdate>, Ended) {
+        if updates.is_empty() && !self.store.has_noted() {
+            return (updates, Ended::Written);
         }
-        let mut closed_room = None;
-        let ended = loop {
+        let mut has_failed = false;
+        loop {
             self.beat();
             let started = moment();
             let store = Arc::clone(&self.store);
             let committed;
-            (updates, states, committed) = blocking(move || {
-                let committed = store.commit_with(&mut updates, &states);
-                (updates, states, committed)
+            (updates, committed) = blocking(move || {
+                let committed = store.commit(&mut updates);
+                (updates, committed)
             })
             .await;
             match committed {
                 Ok(()) => {
                     self.metrics.commit_seconds.observe(started.elapsed().as_secs_f64());
-                    if closed_room.is_some() {
+                    if has_failed {
                         info!("the database can be written again; fetching goes on");
                     }
-                    break Ended::Written;
+                    return (updates, Ended::Written);
                 }
                 Err(fault) if fault.may_pass() => {
-                    if closed_room.is_none() {
+                    if !has_failed {
                         error!(error = %fault, "the database cannot be written; fetching waits, serving goes on, next try in {RETRY_PAUSE:?}");
                     }
-                    // Nobody hands in more; what is given back meanwhile is taken at the next try.
-                    let room = self.states.room.forget_permits(MAX_STATES);
-                    closed_room = Some(closed_room.unwrap_or(0) + room);
+                    has_failed = true;
                 }
                 Err(fault) => {
-                    error!(error = %fault, updates = updates.len(), states = states.len(), "a commit was refused");
-                    break Ended::Refused;
+                    error!(error = %fault, updates = updates.len(), "a commit was refused");
+                    return (updates, Ended::Refused);
                 }
             }
             tokio::select! {
-                () = self.stop.cancelled() => break Ended::Stopped,
+                () = self.stop.cancelled() => return (updates, Ended::Stopped),
                 () = tokio::time::sleep(RETRY_PAUSE) => {}
             }
-        };
-        self.states.room.add_permits(closed_room.unwrap_or(0));
-        Work { updates, states, ended }
+        }
     }
-}
-
-/// What was to be committed, and what became of it.
-struct Work {
-    updates: Vec<FeedUpdate>,
-    states: Vec<StateUpdate>,
-    ended: Ended,
 }
 
 /// What became of a commit.

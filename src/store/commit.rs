@@ -4,6 +4,7 @@ use redb::{ReadableTable, Table, WriteTransaction};
 
 use super::error::Fault;
 use super::health;
+use super::journal::FeedState;
 use super::packing::{Packer, Unpacker};
 use super::records::{CountRecord, FeedRecord, decode, encode, encode_state, known_of, known_value};
 use super::tables::{COUNTS, ENTRIES, EntryBytes, FEEDS, HealthBytes, KNOWN, LINKS, LinkBytes, MENTIONS, SAID, STATES};
@@ -25,29 +26,15 @@ pub struct FeedUpdate {
     pub events: Vec<HealthEvent>,
 }
 
-/// The state of a feed after a poll that brought nothing else: its schedule and validators, ready to be stored.
-#[derive(Clone, Debug, PartialEq)]
-pub struct StateUpdate {
-    feed: FeedId,
-    state: Vec<u8>,
-}
-
-impl StateUpdate {
-    /// The state that a feed is in now.
-    pub fn of(feed: &Feed) -> Self {
-        Self { feed: feed.id, state: encode_state(feed) }
-    }
-}
-
 /// Stores states of feeds, each in place of what was stored, and leaves out feeds that are not stored (any more).
-pub(super) fn apply_states(transaction: &WriteTransaction, updates: &[StateUpdate]) -> Result<(), Fault> {
+pub(super) fn apply_states(transaction: &WriteTransaction, updates: &[FeedState]) -> Result<(), Fault> {
     if updates.is_empty() {
         return Ok(());
     }
     let mut states = transaction.open_table(STATES)?;
-    for StateUpdate { feed, state } in updates {
+    for FeedState { feed, bytes } in updates {
         // Every feed has a state from its first day on, so that one call tells whether it is stored.
-        if states.insert(feed.0, state.as_slice())?.is_none() {
+        if states.insert(feed.0, bytes.as_slice())?.is_none() {
             states.remove(feed.0)?;
         }
     }

@@ -150,6 +150,11 @@ impl Engine {
         contained(|| work(&opened.database)).map_err(|fault| self.noted(fault))
     }
 
+    /// What the system said of a file that belongs to the database.
+    pub(super) fn io_error(&self, source: io::Error) -> StoreError {
+        StoreError::Io { file: self.file.clone(), source }
+    }
+
     fn noted(&self, fault: Fault) -> StoreError {
         if fault.breaks() {
             self.broken.store(true, Ordering::Release);
@@ -308,14 +313,7 @@ fn probe(file: &Path) -> io::Result<()> {
 }
 
 fn open_error(file: &Path, fault: Fault) -> OpenError {
-    match fault.at(file) {
-        StoreError::Io { file, source } => OpenError::Io { file, source },
-        StoreError::Reopen(error) => error,
-        StoreError::Damaged { file, reason } => OpenError::Damaged { file, reason },
-        other @ (StoreError::Conflict { .. } | StoreError::Busy { .. }) => {
-            OpenError::Damaged { file: file.to_owned(), reason: other.to_string() }
-        }
-    }
+    fault.at(file).into()
 }
 
 /// Runs `work`; a panic in it becomes an error.

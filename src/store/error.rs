@@ -99,6 +99,19 @@ impl StoreError {
     }
 }
 
+impl From<StoreError> for OpenError {
+    fn from(error: StoreError) -> Self {
+        let reason = error.to_string();
+        match error {
+            StoreError::Io { file, source } => Self::Io { file, source },
+            StoreError::Reopen(error) => error,
+            StoreError::Damaged { file, reason } => Self::Damaged { file, reason },
+            StoreError::Busy { file } => Self::Damaged { file, reason },
+            StoreError::Conflict { .. } => Self::Damaged { file: PathBuf::new(), reason },
+        }
+    }
+}
+
 /// What goes wrong inside this room, before the file's name is put to it.
 #[derive(Debug)]
 pub(super) enum Fault {

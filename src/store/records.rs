@@ -256,6 +256,11 @@ fn decode_state(bytes: &[u8]) -> Result<(StateRecord<'_>, WellbeingRecord), Faul
         .map_err(|error| Fault::Unreadable(format!("the state of a feed cannot be read: {error}")))
 }
 
+/// When a feed was last asked, by a value of `states`.
+pub(super) fn asked_at(state: &[u8]) -> Result<Option<i64>, Fault> {
+    decode_state(state).map(|(state, _)| state.last_attempt)
+}
+
 /// The number of a state in the file.
 pub(super) const fn number_of(state: FeedState) -> u8 {
     match state {

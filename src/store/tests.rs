@@ -6,6 +6,7 @@ mod faults;
 mod fixture;
 mod join;
 mod model;
+mod noted;
 mod relations;
 
 use std::collections::BTreeMap;

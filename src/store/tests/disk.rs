@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use redb::StorageBackend;
 
 use crate::store::engine::{Engine, open_in};
+use crate::store::journal::Journal;
 use crate::store::{OpenError, Store};
 
 /// What happens at the call on which a disk goes wrong.
@@ -64,7 +65,7 @@ impl Disk {
         let disk = self.clone();
         let file = PathBuf::from("memory");
         let opener = Box::new(move |mode| open_in(mode, &PathBuf::from("memory"), CACHE_BYTES, disk.clone()));
-        Ok(Store { engine: Arc::new(Engine::with(file, opener, Box::new(probe))?) })
+        Ok(Store { engine: Arc::new(Engine::with(file, opener, Box::new(probe))?), journal: Journal::nowhere() })
     }
 
     /// From now on everything but reading fails, or nothing does.
