@@ -9,10 +9,14 @@ use std::error::Error;
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::vec;
 
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use hyper_util::client::legacy::connect::dns::Name;
 use tokio::sync::Semaphore;
+use tower_service::Service;
 use url::{Host, Url};
 
 /// Why an address may not be dialled. Every message starts with `blocked_address`.
@@ -95,6 +99,12 @@ impl Guard {
         }
     }
 
+    /// Checks the host that is about to be dialled, where it is an address (an IPv6 one in brackets).
+    pub fn permits_host(&self, host: &str, port: u16) -> Result<(), Blocked> {
+        let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+        host.parse().map_or(Ok(()), |ip| self.permits(SocketAddr::new(ip, port)))
+    }
+
     /// Checks the address and port that would be dialled.
     pub fn permits(&self, address: SocketAddr) -> Result<(), Blocked> {
         // A mapped address is dialled as the IPv4 address inside: it is that pair, in another spelling.
@@ -108,11 +118,6 @@ impl Guard {
     /// Checks all answers for a name: one forbidden address among them refuses the name.
     pub fn permits_all(&self, answers: &[IpAddr], port: u16) -> Result<(), Blocked> {
         answers.iter().try_for_each(|&ip| self.permits(SocketAddr::new(ip, port)))
-    }
-
-    /// Whether any exception stands for this port: if not, no name at this port can need one.
-    pub fn has_exception_for(&self, port: u16) -> bool {
-        self.allow.iter().any(|pair| pair.port() == port)
     }
 }
 
@@ -196,17 +201,26 @@ impl fmt::Debug for Lookup {
     }
 }
 
-/// The client's resolver: answers with permitted addresses only, or refuses the name.
-///
-/// A resolver is asked for a name without the port that will be dialled. So one that knows exceptions serves one port
-/// only, and the client that it belongs to is used for URLs with that port only.
+/// The client's look-ups of names: permitted addresses only, or the name is refused. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct GuardedNames {
     guard: Guard,
-    port: u16,
     lookup: Lookup,
     lookups: Arc<Semaphore>,
 }
+
+/// The resolver for one connection. It is asked for a name without the port that will be dialled, on which the guard's
+/// exceptions depend: so it knows the port already.
+#[derive(Clone, Debug)]
+pub struct NamesAtPort {
+    names: GuardedNames,
+    port: u16,
+}
+
+/// A name that there is no address for, or none that may be dialled.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Unresolved(#[source] Box<dyn Error + Send + Sync>);
 
 /// Most look-ups that the system does for us at once. Each holds a thread for as long as a name server keeps silent.
 const MAX_SYSTEM_LOOKUPS: usize = 256;
@@ -214,18 +228,18 @@ const MAX_SYSTEM_LOOKUPS: usize = 256;
 const MAX_ANSWERS: usize = 64;
 
 impl GuardedNames {
-    /// A resolver for URLs with any port: no exceptions.
-    pub fn without_exceptions(lookup: Lookup) -> Self {
-        Self { guard: Guard::default(), port: 0, lookup, lookups: Arc::new(Semaphore::new(MAX_SYSTEM_LOOKUPS)) }
+    /// Look-ups under this guard.
+    pub fn new(guard: Guard, lookup: Lookup) -> Self {
+        Self { guard, lookup, lookups: Arc::new(Semaphore::new(MAX_SYSTEM_LOOKUPS)) }
     }
 
-    /// The same resolver for URLs with exactly this port, with the guard's exceptions for it.
+    /// The resolver for a connection to this port.
     #[must_use]
-    pub fn with_exceptions(&self, guard: Guard, port: u16) -> Self {
-        Self { guard, port, ..self.clone() }
+    pub fn at(&self, port: u16) -> NamesAtPort {
+        NamesAtPort { names: self.clone(), port }
     }
 
-    async fn answers(self, name: String) -> Result<Vec<SocketAddr>, Box<dyn Error + Send + Sync>> {
+    async fn answers(self, name: String, port: u16) -> Result<Vec<SocketAddr>, Box<dyn Error + Send + Sync>> {
         let mut answers = match self.lookup {
             Lookup::Answers(answer) => answer(&name)?,
             Lookup::System => {
@@ -239,19 +253,26 @@ impl GuardedNames {
                 found.await??.map(|address| address.ip()).collect()
             }
         };
-        self.guard.permits_all(&answers, self.port)?;
+        self.guard.permits_all(&answers, port)?;
         answers.truncate(MAX_ANSWERS);
         if answers.is_empty() {
             return Err("the name has no address".into());
         }
-        // Port 0 lets the client put the URL's own port there.
-        Ok(answers.into_iter().map(|ip| SocketAddr::new(ip, 0)).collect())
+        Ok(answers.into_iter().map(|ip| SocketAddr::new(ip, port)).collect())
     }
 }
 
-impl Resolve for GuardedNames {
-    fn resolve(&self, name: Name) -> Resolving {
-        let answers = self.clone().answers(name.as_str().to_owned());
-        Box::pin(async move { Ok(Box::new(answers.await?.into_iter()) as Addrs) })
+impl Service<Name> for NamesAtPort {
+    type Response = vec::IntoIter<SocketAddr>;
+    type Error = Unresolved;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Unresolved>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Unresolved>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, name: Name) -> Self::Future {
+        let answers = self.names.clone().answers(name.as_str().to_owned(), self.port);
+        Box::pin(async { answers.await.map(Vec::into_iter).map_err(Unresolved) })
     }
 }

@@ -19,7 +19,7 @@ const FLOORS: [&[&str]; 8] = [
 const KEPT_IN: [(&str, &[&str]); 8] = [
     ("redb", &["store"]),
     ("postcard", &["store"]),
-    ("reqwest", &["feeds"]),
+    ("hyper_rustls", &["feeds"]),
     ("rustls", &["feeds"]),
     ("feed_rs", &["feeds"]),
     ("ammonia", &["feeds"]),

@@ -1,10 +1,9 @@
 //! What response headers say: freshness, waiting times, validators, links. Pure; knows nothing of connections.
 
+use std::borrow::Cow;
 use std::time::{Duration, SystemTime};
 
-use reqwest::header::{
-    AGE, CACHE_CONTROL, DATE, ETAG, EXPIRES, HeaderMap, HeaderName, LAST_MODIFIED, LINK, RETRY_AFTER,
-};
+use hyper::header::{AGE, CACHE_CONTROL, DATE, ETAG, EXPIRES, HeaderMap, HeaderName, LAST_MODIFIED, LINK, RETRY_AFTER};
 use url::Url;
 
 use crate::model::{FeedUrl, Timestamp, Validators, redact};
@@ -20,8 +19,8 @@ pub(super) struct Links {
 }
 
 /// A header as text; bytes that are no UTF-8 are replaced.
-pub(super) fn text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
-    headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).trim().to_owned())
+pub(super) fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<Cow<'a, str>> {
+    headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes().trim_ascii()))
 }
 
 /// For how long the answer is fresh; `None` where it does not say. Never negative.
@@ -31,10 +30,12 @@ pub(super) fn freshness(headers: &HeaderMap, now: Timestamp) -> Option<Duration>
         let Ok(value) = value.to_str() else { continue };
         for directive in value.split(',') {
             let (name, argument) = directive.split_once('=').unwrap_or((directive, ""));
-            match name.trim().to_ascii_lowercase().as_str() {
-                "no-cache" | "no-store" => return Some(Duration::ZERO),
-                "max-age" if max_age.is_none() => max_age = seconds(argument.trim().trim_matches('"')),
-                _ => {}
+            let is = |directive: &str| name.trim().eq_ignore_ascii_case(directive);
+            if is("no-cache") || is("no-store") {
+                return Some(Duration::ZERO);
+            }
+            if is("max-age") && max_age.is_none() {
+                max_age = seconds(argument.trim().trim_matches('"'));
             }
         }
     }
@@ -64,6 +65,9 @@ pub(super) fn validators(headers: &HeaderMap, from: &FeedUrl) -> Validators {
 /// The hubs and the own address in `Link` headers (RFC 8288), relative ones resolved against `base`.
 pub(super) fn links(headers: &HeaderMap, base: &Url) -> Links {
     let mut links = Links::default();
+    if !headers.contains_key(LINK) {
+        return links;
+    }
     // What is resolved against an address with credentials carries them on.
     let base = Url::parse(&redact(base)).ok();
     let Some(base) = base else { return links };

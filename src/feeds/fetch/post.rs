@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use reqwest::StatusCode;
-use reqwest::header::{CONTENT_TYPE, USER_AGENT};
+use bytes::Bytes;
+use hyper::StatusCode;
 
-use super::{Client, Failure, MAX_HOPS, Shared, headers, target};
+use super::hops::target;
+use super::{Client, Failure, MAX_HOPS, Shared, headers};
 use crate::model::{FeedUrl, Timestamp};
 
 /// What a server said to a form.
@@ -30,17 +31,11 @@ impl Client {
 
 impl Shared {
     async fn post(&self, asked: &FeedUrl, form: &str, now: Timestamp) -> Result<Posted, Failure> {
+        let form = Bytes::copy_from_slice(form.as_bytes());
         let mut met = vec![asked.clone()];
         loop {
             let Some(url) = met.last() else { return Err(Failure::RedirectLoop("nowhere".into())) };
-            self.settings.guard.permits_literal(url.url())?;
-            let request = self
-                .http_for(url.url())?
-                .post(url.url().clone())
-                .header(USER_AGENT, &self.user_agent)
-                .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
-                .body(form.to_owned());
-            let response = self.sent(request).await?;
+            let response = self.send_form(url, form.clone()).await?;
             if !matches!(response.status(), StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT) {
                 let retry_after = headers::retry_after(response.headers(), now);
                 return Ok(Posted { status: response.status().as_u16(), retry_after });
