@@ -12,6 +12,7 @@ use memchr::{memchr, memchr3, memmem};
 use url::Url;
 
 use super::{ADDRESSES, ATTRIBUTES, MAX_CANDIDATES_BYTES, SCHEMES, absolute, candidates, has_controls, rewrite};
+use crate::model::PlainUrl;
 use crate::references::of_html;
 
 /// Longest text read here, in bytes; what the meter would say of larger ones is not sure without it.
@@ -406,7 +407,8 @@ impl<'a> Reader<'a> {
 
     /// Writes an address if it may stay: an absolute one as it is, a relative one joined with the base.
     fn address(&mut self, name: &str, value: &'a str) -> Option<()> {
-        if is_plainly_absolute(value) {
+        // Whatever follows the host, as references or not, can be read.
+        if PlainUrl::split(value).is_some() {
             self.begin_attribute(name);
             self.write(value, true)?;
             self.out.push('"');
@@ -570,21 +572,6 @@ fn numbered(number: &str) -> Option<char> {
     let is_number = digits.len() <= 8 && digits.bytes().all(|b| b.is_ascii_hexdigit());
     let code = is_number.then(|| u32::from_str_radix(digits, radix).ok()).flatten()?;
     (matches!(code, 0x20..=0x7e | 0xa0..)).then(|| char::from_u32(code)).flatten()
-}
-
-/// Whether an address surely is an absolute one of http(s) that can be read, whatever follows its host: names in small
-/// letters, and none that could be a number or punycode.
-fn is_plainly_absolute(address: &str) -> bool {
-    let rest = address.strip_prefix("https://").or_else(|| address.strip_prefix("http://"));
-    let Some(rest) = rest else { return false };
-    let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    let is_label = |label: &str| {
-        label.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
-            && label.starts_with(|c: char| c.is_ascii_alphanumeric())
-            && label.get(2..4) != Some("--")
-    };
-    host.split('.').all(is_label)
-        && host.rsplit('.').next().is_some_and(|last| last.starts_with(|c: char| c.is_ascii_lowercase()))
 }
 
 #[cfg(test)]
