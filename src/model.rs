@@ -25,4 +25,5 @@ pub use link::{Link, prefix_hash};
 pub use recent::{Came, Fetch, Recent};
 pub use relation::{Contact, ContactKind, Mention, Notice, NoticeKind, Said, Way, Webmention, WebmentionKind};
 pub use time::Timestamp;
+pub(crate) use url::PlainUrl;
 pub use url::{FeedUrl, UrlFault, comparable_link, redact, redact_text};

@@ -93,7 +93,7 @@ pub(crate) fn push_reference(name: &str, own: &OwnEntities, out: &mut String) {
 
 /// The one or two characters that HTML's named reference stands for (HTML, section 13.5). By the table that browsers'
 /// parsers are tested with: that of `quick-xml` 0.42 drops the last digit of every letter of Greek.
-fn of_html(name: &str) -> Option<(char, Option<char>)> {
+pub(crate) fn of_html(name: &str) -> Option<(char, Option<char>)> {
     let mut key = [0; MAX_NAME_BYTES + 1];
     key.get_mut(..name.len())?.copy_from_slice(name.as_bytes());
     *key.get_mut(name.len())? = b';';

@@ -14,7 +14,6 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
-use sha2::{Digest, Sha256};
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
@@ -416,12 +415,12 @@ fn reach_of(asked: &Result<Answer, Failure>, took: Duration) -> Reach {
     }
 }
 
-/// SHA-256 of a body and of the parser's version: what a better parser reads otherwise is no longer the same.
+/// BLAKE3 of a body and of the parser's version: what a better parser reads otherwise is no longer the same.
 fn hash(body: &[u8]) -> [u8; 32] {
-    let mut digest = Sha256::new();
-    digest.update(parse::VERSION.to_be_bytes());
-    digest.update(body);
-    digest.finalize().into()
+    let mut hash = blake3::Hasher::new();
+    hash.update(&parse::VERSION.to_be_bytes());
+    hash.update(body);
+    hash.finalize().into()
 }
 
 fn pause_for(feed: &Feed, answer: &Answer) -> Option<Pause> {

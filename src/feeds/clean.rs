@@ -19,6 +19,7 @@ use crate::references::push_escaped;
 
 mod meter;
 pub(in crate::feeds) mod pieces;
+mod plain;
 mod rewrite;
 pub(in crate::feeds) mod text;
 
@@ -65,16 +66,29 @@ impl Cleaner {
             Markup::Text(text) => paragraphs(cut(text)),
             Markup::Html(html) if html.len() > MAX_HTML_BYTES => paragraphs(&text(cut(html), usize::MAX)),
             Markup::Html(html) if !html.contains(['<', '&']) => escaped(html.trim()),
-            Markup::Html(html) => self.tree(html, base).unwrap_or_else(|| paragraphs(&text(html, usize::MAX))),
+            Markup::Html(html) => self.cleaned(html, base).unwrap_or_else(|| paragraphs(&text(html, usize::MAX))),
         };
         CleanHtml::from_cleaner(html)
     }
 
-    /// What the cleaner makes of the tree; `None` where that is too large or too dear.
-    fn tree(&self, html: &str, base: Option<&Url>) -> Option<String> {
+    /// Clean HTML: the short way where it is plain, else by the tree. `None` where that is too large or too dear.
+    fn cleaned(&self, html: &str, base: Option<&Url>) -> Option<String> {
         if self.budget.is_spent() {
             return None;
         }
+        match plain::clean(html, base, meter::most_bytes(html.len())) {
+            // Charged as a text that the meter need not look at.
+            Some(plain) if self.budget.spend(meter::work(html.len(), plain.tags)) => {
+                self.budget.spend(plain.html.len().saturating_sub(html.len()));
+                Some(trimmed(plain.html))
+            }
+            Some(_) => None,
+            None => self.tree(html, base),
+        }
+    }
+
+    /// What the cleaner makes of the tree; `None` where that is too large or too dear.
+    fn tree(&self, html: &str, base: Option<&Url>) -> Option<String> {
         let Rewritten::Html { html: rewritten, tags } = rewrite::rewrite(html) else { return None };
         if !meter::is_tame(&rewritten, tags, &self.budget) {
             return None;
@@ -129,7 +143,19 @@ fn escaped(text: &str) -> String {
 
 /// Drops what no page shows and no feed may hold (XML 1.0, section 2.2).
 fn drop_controls(text: &mut String) {
-    text.retain(|c| !c.is_control() || matches!(c, '\n' | '\t'));
+    if has_controls(text) {
+        text.retain(|c| !c.is_control() || matches!(c, '\n' | '\t'));
+    }
+}
+
+/// Whether there may be something to drop.
+fn has_controls(text: &str) -> bool {
+    // Without an early exit inside of a chunk the processor looks at many bytes at a time.
+    let is_control = |byte: u8| byte < b' ' && !matches!(byte, b'\n' | b'\t') || byte == 0x7f;
+    let chunk_has = |chunk: &[u8]| chunk.iter().fold(false, |found, byte| found | is_control(*byte));
+    // U+0080 to U+009F.
+    let follows = |at: usize| text.as_bytes().get(at + 1).is_some_and(|byte| *byte < 0xa0);
+    text.as_bytes().chunks(128).any(chunk_has) || memchr::memchr_iter(0xc2, text.as_bytes()).any(follows)
 }
 
 /// Plain text as HTML: blank lines part paragraphs, single line ends break lines, one paragraph stands as it is.
@@ -252,7 +278,7 @@ const ELEMENTS: [&str; 91] = [
 ];
 
 /// Attributes that may stay on any element: they hold no address, name nothing, and change neither colours nor fonts,
-/// which are the reader's own.
+/// which are the reader's own. In the order of the alphabet.
 const ATTRIBUTES: [&str; 48] = [
     "abbr",
     "align",
@@ -317,6 +343,9 @@ const ADDRESSES: [(&str, &[&str]); 9] = [
     ("video", &["poster", "src"]),
 ];
 
+/// Schemes of addresses that may stay.
+const SCHEMES: [&str; 3] = ["http", "https", "mailto"];
+
 /// Elements that go with everything in them.
 const GONE_WITH_CONTENT: [&str; 11] =
     ["script", "style", "svg", "math", "template", "title", "textarea", "select", "applet", "noembed", "xmp"];
@@ -330,7 +359,7 @@ fn builder() -> Builder<'static> {
         .clean_content_tags(GONE_WITH_CONTENT.into_iter().collect())
         .tag_attributes(attributes)
         .generic_attributes(ATTRIBUTES.into_iter().collect())
-        .url_schemes(["http", "https", "mailto"].into_iter().collect())
+        .url_schemes(SCHEMES.into_iter().collect())
         .link_rel(Some("noopener noreferrer"))
         .attribute_filter(other_address)
         .strip_comments(true);
@@ -356,12 +385,16 @@ fn sanitise(html: &str, base: Option<&Url>) -> String {
         });
         let mut clean = builder.clean(html).to_string();
         drop_controls(&mut clean);
-        let trimmed = clean.trim_end().len();
-        clean.truncate(trimmed);
-        let leading = clean.len() - clean.trim_start().len();
-        clean.drain(..leading);
-        clean
+        trimmed(clean)
     })
+}
+
+/// HTML without space around it, in place.
+fn trimmed(mut html: String) -> String {
+    html.truncate(html.trim_end().len());
+    let leading = html.len() - html.trim_start().len();
+    html.drain(..leading);
+    html
 }
 
 /// Judges the addresses that `ammonia` takes for plain values: absolute ones with a scheme that may be shown stay.

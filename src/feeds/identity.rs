@@ -52,9 +52,10 @@ pub struct Planned {
 /// [`moved_to`](Feed::moved_to) is to be where the document was found for good, adopted or not: links to the host there
 /// are compared as if they led to the host of the feed's own address, too.
 pub fn reconcile(feed: &Feed, known: &[Known], document: &Document, now: Timestamp) -> Reconciled {
-    let identity = rule(feed.identity, &document.items);
+    let links: Vec<Option<String>> = document.items.iter().map(own_link).collect();
+    let identity = rule(feed.identity, &document.items, &links);
     let today = now.days() as i32;
-    let items = distinct(&document.items, identity);
+    let items = distinct(&document.items, &links, identity);
     // What a cut-off document lacks may stand in its lost part; but when the rule has just changed, no guid matches.
     let by_link_too = document.complete || identity != feed.identity;
     let matched = match_items(&items, known, by_link_too, Relocation::of(feed).as_ref());
@@ -106,30 +107,34 @@ struct Identified<'a> {
     fingerprint: Hash64,
 }
 
-/// Identity by link from the moment on when one guid stands for several links.
-fn rule(before: IdentityRule, items: &[Item]) -> IdentityRule {
-    let mut links: HashMap<&str, String> = HashMap::new();
-    for item in items {
-        let (Some(guid), Some(link)) = (item.guid.as_deref(), item.link.as_deref()) else { continue };
-        let link = link_identity(link);
-        if links.get(guid).is_some_and(|first| *first != link) {
+/// The link of an item as far as it tells items of one feed apart.
+fn own_link(item: &Item) -> Option<String> {
+    item.link.as_deref().map(link_identity)
+}
+
+/// Identity by link from the moment on when one guid stands for several links. `links` are the items' own.
+fn rule(before: IdentityRule, items: &[Item], links: &[Option<String>]) -> IdentityRule {
+    let mut known: HashMap<&str, &str> = HashMap::new();
+    for (item, link) in items.iter().zip(links) {
+        let (Some(guid), Some(link)) = (item.guid.as_deref(), link.as_deref()) else { continue };
+        if known.insert(guid, link).is_some_and(|before| before != link) {
             return IdentityRule::Link;
         }
-        links.insert(guid, link);
     }
     before
 }
 
-/// The items in the document's order, of those that are one the first.
-fn distinct(items: &[Item], rule: IdentityRule) -> Vec<Identified<'_>> {
+/// The items in the document's order, of those that are one the first. `links` are the items' own.
+fn distinct<'a>(items: &'a [Item], links: &[Option<String>], rule: IdentityRule) -> Vec<Identified<'a>> {
     let mut seen = HashSet::new();
-    let identified = items.iter().enumerate().map(|(index, item)| Identified {
+    let mut words = Vec::new();
+    let identified = items.iter().zip(links).enumerate().map(|(index, (item, link))| Identified {
         index,
         item,
-        guid: hash64(&identity_text(item, rule)),
+        guid: hash64(&identity_text(item, link.as_deref(), rule)),
         // With its fragment: the comments on one post are as many entries.
-        link: item.link.as_deref().map(link_hash),
-        fingerprint: fingerprint(item),
+        link: link.as_deref().map(hash64),
+        fingerprint: fingerprint(item, &mut words),
     });
     identified.filter(|item| seen.insert(item.guid)).collect()
 }
@@ -177,6 +182,7 @@ struct Relocation {
 
 impl Relocation {
     fn of(feed: &Feed) -> Option<Self> {
+        feed.moved_to.as_ref()?;
         let site = |url: &FeedUrl| {
             let comparable = comparable_link(url.as_str())?;
             comparable.split(['/', '?']).next().map(str::to_owned)
@@ -342,7 +348,7 @@ fn published_guid(item: &Item, rule: IdentityRule) -> String {
     if let (IdentityRule::Guid, Some(guid)) = (rule, &item.guid) {
         return guid.clone();
     }
-    let hash = Sha256::digest(identity_text(item, rule));
+    let hash = Sha256::digest(identity_text(item, own_link(item).as_deref(), rule));
     let mut bytes = [0; 16];
     bytes.copy_from_slice(&hash[..16]);
     bytes[6] = bytes[6] & 0x0f | 0x80;
@@ -352,10 +358,10 @@ fn published_guid(item: &Item, rule: IdentityRule) -> String {
     format!("urn:uuid:{}-{}-{}-{}-{}", part(0..8), part(8..12), part(12..16), part(16..20), part(20..32))
 }
 
-/// What tells an item apart from the feed's others.
-fn identity_text(item: &Item, rule: IdentityRule) -> String {
-    let guid = || item.guid.as_ref().map(|guid| format!("guid {guid}"));
-    let link = || item.link.as_deref().map(|link| format!("link {}", link_identity(link)));
+/// What tells an item apart from the feed's others; `link` is its own.
+fn identity_text(item: &Item, link: Option<&str>, rule: IdentityRule) -> String {
+    let guid = || item.guid.as_ref().map(|guid| ["guid ", guid].concat());
+    let link = || link.map(|link| ["link ", link].concat());
     let named = match rule {
         IdentityRule::Guid => guid().or_else(link),
         IdentityRule::Link => link().or_else(guid),
@@ -363,8 +369,13 @@ fn identity_text(item: &Item, rule: IdentityRule) -> String {
     named.unwrap_or_else(|| {
         match &item.title {
             Some(title) => format!("title {:?} {title}", date(item).map(Timestamp::millis)),
-            // Many who write without titles write more than once a day: only the text itself tells these apart.
-            None => format!("text {:016x}", fingerprint(item).0),
+            // Many who write without titles write more than once a day: only the text itself tells these apart. What is
+            // stored of them goes by SHA-256, as all identities do.
+            None => {
+                let mut words = Vec::new();
+                says(item, &mut words);
+                format!("text {:016x}", first_bits(&Sha256::digest(words)).0)
+            }
         }
     })
 }
@@ -392,9 +403,18 @@ fn first_bits(hash: &[u8]) -> Hash64 {
     Hash64(hash.iter().take(8).fold(0, |bits, &byte| bits << 8 | u64::from(byte)))
 }
 
-/// Of everything that the item says. Only `base` is left out: it is where the item was found, and a feed that moves
-/// would change all its entries with it.
-fn fingerprint(item: &Item) -> Hash64 {
+/// Of everything that the item says, by BLAKE3: where the processor has no instructions for SHA-256, that took as long as
+/// reading the document. A fingerprint that was made in another way is that of an edit: the text of the entry is written
+/// anew in its place, and nothing else happens. `words` is room to work in.
+fn fingerprint(item: &Item, words: &mut Vec<u8>) -> Hash64 {
+    words.clear();
+    says(item, words);
+    first_bits(blake3::hash(words).as_bytes())
+}
+
+/// Everything that the item says, as values that cannot run into each other. Only `base` is left out: it is where the item
+/// was found, and a feed that moves would change all its entries with it.
+fn says(item: &Item, words: &mut Vec<u8>) {
     // Taken apart field by field, so that a field added to `Item` cannot be forgotten here.
     let Item {
         guid,
@@ -412,7 +432,7 @@ fn fingerprint(item: &Item) -> Hash64 {
         language,
         origin,
     } = item;
-    let mut says = Says(Sha256::new());
+    let mut says = Says(words);
     for text in [guid, link, title, comments, language] {
         says.text(text.as_deref());
     }
@@ -447,21 +467,20 @@ fn fingerprint(item: &Item) -> Hash64 {
             says.text(text.as_deref());
         }
     }
-    first_bits(&says.0.finalize())
 }
 
-/// Feeds a hash with values that cannot run into each other.
-struct Says(Sha256);
+/// Writes values so that they cannot run into each other.
+struct Says<'a>(&'a mut Vec<u8>);
 
-impl Says {
+impl Says<'_> {
     fn text(&mut self, text: Option<&str>) {
         self.number(text.map(|text| text.len() as i64));
-        self.0.update(text.unwrap_or_default());
+        self.0.extend_from_slice(text.unwrap_or_default().as_bytes());
     }
 
     fn number(&mut self, number: Option<i64>) {
-        self.0.update([u8::from(number.is_some())]);
-        self.0.update(number.unwrap_or_default().to_be_bytes());
+        self.0.push(u8::from(number.is_some()));
+        self.0.extend_from_slice(&number.unwrap_or_default().to_be_bytes());
     }
 
     fn count(&mut self, count: usize) {

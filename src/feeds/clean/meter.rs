@@ -73,6 +73,11 @@ pub(super) fn most_bytes(html_bytes: usize) -> usize {
     html_bytes.saturating_mul(MAX_GROWTH).saturating_add(FREE_BYTES)
 }
 
+/// The work of HTML of so many bytes and tags that repeats nothing.
+pub(super) fn work(html_bytes: usize, tags: usize) -> usize {
+    html_bytes + ELEMENT_WORK * tags
+}
+
 /// Whether HTML with so many tags that may open an element can be made into a tree within the limits and the budget.
 pub(super) fn is_tame(html: &str, tags: usize, budget: &Budget) -> bool {
     // At worst half of the tags are formatting that is repeated in the other half.
@@ -80,7 +85,7 @@ pub(super) fn is_tame(html: &str, tags: usize, budget: &Budget) -> bool {
     let harmless = tags <= HARMLESS_TAGS && worst <= HARMLESS_WORK && html.len() <= HARMLESS_BYTES;
     if harmless && budget.unseen.get() >= worst {
         take(&budget.unseen, worst);
-        return budget.spend(html.len() + ELEMENT_WORK * tags);
+        return budget.spend(work(html.len(), tags));
     }
     let name = QualName::new(None, ns!(html), local_name!("div"));
     let meter = Meter::new(most_bytes(html.len()), budget);

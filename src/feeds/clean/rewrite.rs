@@ -141,6 +141,11 @@ fn open<'a>(name: &str, rest: &'a str, seen: &mut Seen<'a>) -> Option<Cow<'stati
     None
 }
 
+/// What stands for an image where no `noscript` is; `rest` is what follows its name in the tag.
+pub(super) fn image_alone(rest: &str) -> Option<Cow<'static, str>> {
+    image(rest, &mut Seen::default())
+}
+
 /// What stands for an image: nothing for one that only counts readers or shows nothing, and one that waits for a script
 /// gets its address.
 fn image<'a>(rest: &'a str, seen: &mut Seen<'a>) -> Option<Cow<'static, str>> {

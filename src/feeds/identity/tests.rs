@@ -203,12 +203,48 @@ fn everything_an_item_says_counts_as_an_edit() {
         Item { origin: Some(Origin::default()), ..base.clone() },
         Item { origin: Some(Origin { title: Some("x".into()), ..Origin::default() }), ..base.clone() },
     ];
+    let fingerprint = |item: &Item| fingerprint(item, &mut Vec::new());
     let mut seen = HashSet::from([fingerprint(&base)]);
     for edit in edits {
         assert!(seen.insert(fingerprint(&edit)), "{edit:?}");
     }
     let elsewhere = Item { base: Url::parse("http://mirror.example/").ok(), ..base.clone() };
     assert_eq!(fingerprint(&elsewhere), fingerprint(&base), "where it was found is nothing that it says");
+}
+
+#[test]
+fn fingerprints_of_an_earlier_kind_rewrite_texts_in_place_once() {
+    let mut kept = Kept::new();
+    let text = Item { summary: Some(Markup::Text("neither guid nor link nor title".into())), ..Item::default() };
+    let items = vec![item("a", "http://example.org/a", "A"), item("", "http://example.org/b", "B"), text];
+    kept.read(&document(items.clone()));
+    let before = kept.known.clone();
+    // Until version 3 of the parser, fingerprints were SHA-256.
+    for (known, item) in kept.known.values_mut().zip(items.iter().rev()) {
+        let mut words = Vec::new();
+        says(item, &mut words);
+        known.fingerprint = first_bits(&Sha256::digest(words));
+    }
+    assert_eq!(kept.read_later(&document(items.clone())), (0, 3), "known entries, at the same places");
+    let places = |known: &BTreeMap<u32, Known>| -> Vec<_> {
+        known.values().map(|known| (known.seq, known.listed_at, known.first_seen, known.guid, known.link)).collect()
+    };
+    assert_eq!(places(&kept.known), places(&before));
+    assert_eq!(kept.read_later(&document(items)), (0, 0), "and that was all");
+}
+
+#[test]
+fn identities_are_what_they_were_when_they_were_stored() {
+    let text = Item { summary: Some(Markup::Text("x".into())), ..Item::default() };
+    for (item, rule, guid) in [
+        (item("a", "http://www.example.org/b/#c", "T"), IdentityRule::Guid, "guid a"),
+        (item("a", "http://www.example.org/b/#c", "T"), IdentityRule::Link, "link example.org/b#c"),
+        (item("", "", "T"), IdentityRule::Guid, "title None T"),
+        (text, IdentityRule::Guid, "text 63f4bd17ee77e1ec"),
+    ] {
+        assert_eq!(identity_text(&item, own_link(&item).as_deref(), rule), guid);
+    }
+    assert_eq!(link_hash("http://www.example.org/b/#c"), Hash64(0x4531_74e3_d3b0_edb8));
 }
 
 #[test]
