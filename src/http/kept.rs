@@ -7,11 +7,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::access::Reader;
 use super::conditional::Representation;
 use super::query::Format;
-use crate::listen::live::Live;
+use crate::listen::live::{FeedSet, Live};
 use crate::listen::page::Query;
 use crate::listen::people::Order;
 use crate::listen::relations::Relation;
-use crate::model::{FeedId, Timestamp};
+use crate::model::Timestamp;
 
 /// What a page is asked for by.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -58,11 +58,7 @@ impl Kept {
 
     /// Bytes held in memory.
     fn weight(&self) -> usize {
-        let feeds = match &self.ground.feeds {
-            Feeds::These(feeds) => size_of_val(feeds.as_slice()),
-            Feeds::All => 0,
-        };
-        size_of::<Self>() + self.representation.weight() + feeds
+        size_of::<Self>() + self.representation.weight()
     }
 
     /// Whether rendering anew would make the same bytes.
@@ -70,12 +66,14 @@ impl Kept {
         if self.configuration != configuration || self.ground.day.is_some_and(|day| day != now.days()) {
             return false;
         }
-        let revision = live.revision();
-        if self.checked.load(Ordering::Acquire) == revision {
+        let (revision, checked) = (live.revision(), self.checked.load(Ordering::Acquire));
+        if checked == revision {
             return true;
         }
         let current = match &self.ground.feeds {
-            Feeds::These(feeds) => self.roster == live.bound().revision && live.changed(feeds) <= self.rendered,
+            Feeds::These(feeds) => {
+                self.roster == live.bound().revision && live.changed_since(feeds, checked).is_none()
+            }
             Feeds::All => self.rendered == revision,
         };
         if current {
@@ -97,7 +95,7 @@ pub(super) struct Ground {
 #[derive(Debug)]
 pub(super) enum Feeds {
     /// Those of these feeds.
-    These(Vec<FeedId>),
+    These(FeedSet),
     /// Any: it rests on what is between you and the voices, and so on everything that anybody says or does.
     All,
 }
@@ -196,7 +194,7 @@ mod tests {
             let representation = Representation::new("text/plain", "A page".to_owned(), noon, None);
             Kept::new(representation, Ground { feeds, day }, stand)
         };
-        let river = kept(Feeds::These(Vec::new()), None);
+        let river = kept(Feeds::These(FeedSet::default()), None);
         let events = kept(Feeds::All, None);
         let today = kept(Feeds::All, Some(noon.days()));
         for (page, at, holds) in

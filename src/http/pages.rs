@@ -18,14 +18,14 @@ use super::kept::{Ask, Feeds, Ground, Kept, Key, Stand};
 use super::overview;
 use super::query::{self, BadParameter, Format};
 use super::topics;
-use crate::listen::live::Bound;
+use crate::listen::live::{Bound, FeedSet};
 use crate::listen::page::{Page, Query};
 use crate::listen::people::Dossier;
 use crate::listen::relations::{Relation, Scene};
 use crate::listen::view::{self, Found, View};
 use crate::listen::{health, merge};
 use crate::lists::roster::{ListIndex, VoiceIndex};
-use crate::model::{FeedId, Role};
+use crate::model::Role;
 use crate::publish::html::{self, Front};
 use crate::publish::{Site, address, atom, json, opml, rss};
 use crate::store::StoreError;
@@ -147,7 +147,7 @@ struct Made {
 
 impl Made {
     /// A page that changes when something in these feeds does.
-    fn of_feeds(body: String, feeds: Vec<FeedId>) -> Self {
+    fn of_feeds(body: String, feeds: FeedSet) -> Self {
         Self { body, ground: Ground { feeds: Feeds::These(feeds), day: None } }
     }
 

@@ -29,7 +29,7 @@ pub fn page(
     query: &Query,
     address: impl Fn(&str) -> String,
 ) -> Result<Page, StoreError> {
-    let mut told = Told { live, bound, address, listed: bound.ids.values().copied().collect(), known: HashMap::new() };
+    let mut told = Told { live, bound, address, known: HashMap::new() };
     let mut voices: HashMap<String, usize> = HashMap::new();
     let mut entries: Vec<Listed> = Vec::new();
     let (mut next, mut before) = (None, query.before);
@@ -116,7 +116,6 @@ struct Told<'a, A> {
     live: &'a Live,
     bound: &'a Bound,
     address: A,
-    listed: HashSet<FeedId>,
     known: HashMap<FeedId, Option<Arc<Source>>>,
 }
 
@@ -139,7 +138,7 @@ impl<A: Fn(&str) -> String> Told<'_, A> {
             return Some(Arc::new(source));
         }
         let feed = event.key.feed;
-        if !self.listed.contains(&feed) {
+        if !self.bound.listed().contains(feed) {
             return None;
         }
         self.known.entry(feed).or_insert_with(|| view::source_of(self.live, self.bound, feed)).clone()

@@ -170,8 +170,13 @@ pub enum PlaceKind {
 impl Roster {
     /// The place at a path, as `/followers/oakland-makers`: with a slash in front, none behind, no ending.
     pub fn place(&self, path: &str) -> Option<&Place> {
+        self.places.get(self.place_at(path)?)
+    }
+
+    /// Where the place at a path stands in [`Roster::places`].
+    pub fn place_at(&self, path: &str) -> Option<PlaceIndex> {
         let found = self.by_path.binary_search_by(|&place| self.places[place].path.as_str().cmp(path)).ok()?;
-        self.places.get(self.by_path[found])
+        Some(self.by_path[found])
     }
 
     /// The voice with a slug.
@@ -227,6 +232,11 @@ impl Roster {
     /// Every feed of every list, each once, in the order of addresses.
     pub fn feeds(&self) -> impl ExactSizeIterator<Item = &FeedUrl> {
         self.feeds.iter()
+    }
+
+    /// The same feeds, each with the voices that it counts to, ascending.
+    pub fn feeds_with_voices(&self) -> impl Iterator<Item = (&FeedUrl, &[VoiceIndex])> {
+        self.feeds.iter().zip(self.voices_of.iter().map(Vec::as_slice))
     }
 
     /// The voices that a feed counts to, ascending; none for a feed in no list.
