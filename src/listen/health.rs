@@ -102,13 +102,10 @@ pub fn unreadable_lists(store: &Store) -> Result<BTreeSet<String>, StoreError> {
 
 /// Credentials are cut where outlines are written.
 fn outline(title: &str, url: &FeedUrl, home: Option<&str>) -> Outline {
-    let mut attributes = vec![
-        ("type".to_owned(), "rss".to_owned()),
-        ("text".to_owned(), title.to_owned()),
-        ("xmlUrl".to_owned(), url.to_string()),
-    ];
-    attributes.extend(home.map(|home| ("htmlUrl".to_owned(), home.to_owned())));
-    Outline { attributes, children: Vec::new(), line: 1 }
+    let url = url.to_string();
+    let attributes = [("type", "rss"), ("text", title), ("xmlUrl", &url)].into_iter();
+    let home = home.map(|home| ("htmlUrl", home));
+    Outline { attributes: attributes.chain(home).collect(), children: Vec::new(), line: 1 }
 }
 
 /// Events on their way onto a page.

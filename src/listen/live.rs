@@ -16,8 +16,8 @@ use crate::lists::roster::{List, PlaceIndex, PlaceKind, Roster, Subscription, Vo
 use crate::model::{Feed, FeedId, FeedUrl, Timestamp};
 
 pub use set::FeedSet;
-use slots::Slots;
 pub use slots::Newest;
+use slots::Slots;
 
 /// Feeds looked at between two looks at the lock that protects them.
 const FEEDS_AT_ONCE: usize = 1000;
@@ -137,7 +137,10 @@ impl Live {
         }
         // Under the lock of the feeds, so that numbers are given out one by one; and the number is published last, so
         // that whoever reads it finds everything that it counts.
-        let slots = self.feeds.write().unwrap_or_else(PoisonError::into_inner);
+        let mut slots = self.feeds.write().unwrap_or_else(PoisonError::into_inner);
+        if self.bound.load().ids.is_empty() {
+            slots.share_addresses(&ids);
+        }
         let lent = slots.replaced.iter().filter_map(|(feed, before)| Some((*before, *voices.get(feed)?)));
         for (before, voice) in lent.collect::<Vec<_>>() {
             first_of(&mut voices, before, voice);

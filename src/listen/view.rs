@@ -93,7 +93,7 @@ pub fn outlines(bound: &Bound, path: &str) -> Vec<Outline> {
         let lists = roster.lists.iter().filter(|list| list.role.is_listened_to());
         return lists
             .map(|list| Outline {
-                attributes: vec![("text".to_owned(), list.title.clone())],
+                attributes: [("text", &list.title)].into_iter().collect(),
                 children: list.outlines.clone(),
                 line: 1,
             })

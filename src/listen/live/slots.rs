@@ -4,11 +4,11 @@
 //! what it needs. Nobody knows beforehand which is less, so each walk gives up as soon as it has passed as many feeds of
 //! others as the view has of its own, and looks at those instead: it costs at most twice the less.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::FeedSet;
-use crate::model::{Feed, FeedId, FeedState, Timestamp, Trouble};
+use crate::model::{Feed, FeedId, FeedState, FeedUrl, Timestamp, Trouble};
 
 /// One feed's state, and when it last changed what views show of it.
 #[derive(Debug)]
@@ -75,12 +75,28 @@ impl Slots {
         Some(old)
     }
 
+    /// Lets feeds share their addresses with the lists. Those that were read from the disk have copies of their own, and
+    /// each state of a feed is made from the one before.
+    pub(super) fn share_addresses(&mut self, known: &HashMap<FeedUrl, FeedId>) {
+        for slot in self.by_id.values_mut() {
+            let Some(feed) = Arc::get_mut(&mut slot.feed) else { continue };
+            if let Some((url, _)) = known.get_key_value(&feed.url) {
+                feed.url.share(url);
+            }
+            let address = feed.address().clone();
+            if let Some(from) = &mut feed.validators.from {
+                from.share(&address);
+            }
+        }
+    }
+
     /// Of a set's feeds that have entries those whose newest stands at `from` or after it, and the `most` that stand next
     /// below. As long as nobody knows whether a feed is the one that its outline named before, that one stands in its
     /// place.
     pub(super) fn newest_of(&self, set: &FeedSet, from: Option<Timestamp>, most: usize) -> Newest {
         let replaced = self.replaced.iter().filter(|(feed, _)| set.contains(**feed));
-        let (absent, instead): (HashSet<FeedId>, HashSet<FeedId>) = replaced.map(|(feed, before)| (*feed, *before)).unzip();
+        let (absent, instead): (HashSet<FeedId>, HashSet<FeedId>) =
+            replaced.map(|(feed, before)| (*feed, *before)).unzip();
         let is_shown = |id: FeedId| instead.contains(&id) || set.contains(id) && !absent.contains(&id);
         let mut feeds: Vec<(FeedId, Timestamp)> = Vec::new();
         let (mut below, mut passed) = (0, 0);
@@ -152,7 +168,6 @@ fn common(marked: &BTreeSet<FeedId>, set: &FeedSet) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::FeedUrl;
 
     /// A feed whose newest entry was listed at `newest` seconds.
     fn feed(id: u32, newest: Option<i64>) -> Feed {
