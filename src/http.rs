@@ -199,7 +199,7 @@ pub async fn serve(listener: Listener, app: Arc<App>, shutdown: CancellationToke
             }
         };
         let app = Arc::clone(&app);
-        let service = service_fn(move |request| routes::answer(Arc::clone(&app), request));
+        let service = service_fn(move |request| routes::answer(&app, request));
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEADER_TIMEOUT)

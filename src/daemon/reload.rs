@@ -12,11 +12,14 @@ use crate::config::Config;
 use crate::listen::health;
 use crate::listen::live::Live;
 use crate::lists::include::{Included, Including, Remotes};
-use crate::lists::opml::{self, Outline};
+use crate::lists::opml::{self, Opml, Outline};
 use crate::lists::roster::{ListInput, Roster};
 use crate::lists::{self, ListFile, diff};
 use crate::model::{Feed, FeedId, FeedUrl, Role, Timestamp};
 use crate::store::{ListNews, Store, StoreError, TakeOver};
+
+/// The contents of lists, by name. Copies share the bytes.
+type Contents = BTreeMap<String, Arc<[u8]>>;
 
 /// The lists as they were last read.
 #[derive(Debug)]
@@ -38,7 +41,7 @@ pub(super) struct Lists {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Found {
     /// The last good content of each list.
-    good: BTreeMap<String, Vec<u8>>,
+    good: Contents,
     /// The lists that cannot be read now, and why.
     faults: BTreeMap<String, String>,
     /// Why the directory itself cannot be read; each list that is known has this fault then.
@@ -71,9 +74,9 @@ impl Lists {
             let store = Arc::clone(&store);
             blocking(move || Ok::<_, StoreError>((store.lists()?, health::unreadable_lists(&store)?))).await?
         };
-        let good: BTreeMap<String, Vec<u8>> = stored.into_iter().collect();
+        let good: Contents = stored.into_iter().map(|(name, bytes)| (name, bytes.into())).collect();
         let found = Found { good, remotes: Arc::clone(&remote.remotes.borrow()), ..Found::default() };
-        let built = Arc::new(build(&found, &config.roles, None));
+        let built = Arc::new(build(&found, &config.roles, None, BTreeMap::new()));
         Ok(Self {
             directory: config.lists.clone(),
             roles: config.roles.clone(),
@@ -130,25 +133,33 @@ impl Lists {
         let built = Arc::new(built);
         // Until the new numbers are in force: feeds may be joined otherwise.
         let _no_visits = self.gate.alone().await;
-        let committed = {
+        let edited = {
             let (store, live) = (Arc::clone(&self.store), Arc::clone(&self.live));
             let old = (self.found.clone(), Arc::clone(&self.built));
             let new = (found.clone(), Arc::clone(&built));
             let roles = self.roles.clone();
             let saved = changed_contents(&self.found.good, &found.good);
-            blocking(move || commit(&store, &live, &old, &new, &roles, saved, now)).await?
+            blocking(move || {
+                let Committed { ids, feeds, edited, old_paths } =
+                    commit(&store, &live, &old, &new, &roles, saved, now)?;
+                let roster = &new.1.roster;
+                info!(lists = roster.lists.len(), voices = roster.voices.len(), feeds = ids.len(), "lists read");
+                live.update(feeds.into_iter().map(|feed| (feed, true)));
+                live.set_roster(Arc::clone(roster), ids, old_paths);
+                Ok::<_, StoreError>(edited)
+            })
+            .await?
         };
-        let roster = &built.roster;
-        info!(lists = roster.lists.len(), voices = roster.voices.len(), feeds = committed.ids.len(), "lists read");
-        self.live.update(committed.feeds.into_iter().map(|feed| (feed, true)));
-        self.live.set_roster(Arc::clone(roster), committed.ids, committed.old_paths);
         self.remote.wanted.send_if_modified(|wanted| {
             let is_new = *wanted != built.wanted;
             wanted.clone_from(&built.wanted);
             is_new
         });
-        (self.found, self.built, self.was_read) = (found, built, true);
-        Ok(Some(committed.edited))
+        self.was_read = true;
+        let old = (std::mem::replace(&mut self.found, found), std::mem::replace(&mut self.built, built));
+        // Taking a large list apart takes milliseconds.
+        blocking(move || drop(old)).await;
+        Ok(Some(edited))
     }
 
     /// Remembers as events which lists can no longer be read, and which can again: each once, also over restarts.
@@ -178,17 +189,26 @@ fn read(
     remotes: Arc<Remotes>,
 ) -> Option<(Found, Built)> {
     let mut found = Found { remotes, ..Found::default() };
+    let mut parsed = BTreeMap::new();
     match lists::read(directory) {
         Ok(files) => {
             for ListFile { name, content, .. } in files {
                 let last = old.good.get(&name);
-                let same = content.as_ref().is_ok_and(|bytes| last == Some(bytes));
-                match content.and_then(|bytes| if same { Ok(bytes) } else { check(bytes) }) {
+                let same = last.filter(|last| content.as_ref().is_ok_and(|bytes| **bytes == ***last));
+                let content = match same {
+                    Some(last) => Ok(Arc::clone(last)),
+                    None => content.and_then(|bytes| {
+                        let opml = opml::parse(&bytes).map_err(|fault| fault.to_string())?;
+                        parsed.insert(name.clone(), opml);
+                        Ok(bytes.into())
+                    }),
+                };
+                match content {
                     Ok(bytes) => {
                         found.good.insert(name, bytes);
                     }
                     Err(fault) => {
-                        found.good.extend(last.map(|last| (name.clone(), last.clone())));
+                        found.good.extend(last.map(|last| (name.clone(), Arc::clone(last))));
                         found.faults.insert(name, fault);
                     }
                 }
@@ -204,22 +224,25 @@ fn read(
     if was_read && found == *old {
         return None;
     }
-    let built = build(&found, roles, None);
+    let built = build(&found, roles, None, parsed);
     Some((found, built))
 }
 
-fn check(bytes: Vec<u8>) -> Result<Vec<u8>, String> {
-    opml::parse(&bytes).map(|_| bytes).map_err(|fault| fault.to_string())
-}
-
-/// The roster of what was found; with `only` for each list the remote lists that may stand in it.
-fn build(found: &Found, roles: &BTreeMap<String, Role>, only: Option<&BTreeMap<String, BTreeSet<FeedUrl>>>) -> Built {
+/// The roster of what was found; with `only` for each list the remote lists that may stand in it. `parsed` has what was
+/// parsed already.
+fn build(
+    found: &Found,
+    roles: &BTreeMap<String, Role>,
+    only: Option<&BTreeMap<String, BTreeSet<FeedUrl>>>,
+    mut parsed: BTreeMap<String, Opml>,
+) -> Built {
     let names: BTreeSet<&String> = found.good.keys().chain(found.faults.keys()).collect();
     let nothing = BTreeSet::new();
     let mut including = Including::new(&found.remotes);
     let mut present = BTreeMap::new();
     let inputs = names.into_iter().map(|name| {
-        let mut opml = found.good.get(name).and_then(|bytes| opml::parse(bytes).ok()).unwrap_or_default();
+        let read = || found.good.get(name).and_then(|bytes| opml::parse(bytes).ok());
+        let mut opml = parsed.remove(name).or_else(read).unwrap_or_default();
         let only = only.map(|only| only.get(name).unwrap_or(&nothing));
         let Included { present: here, fault } = including.include(&mut opml, only);
         present.insert(name.clone(), here);
@@ -252,18 +275,16 @@ fn comparable(
     if is_same {
         return None;
     }
-    Some((build(old_found, roles, Some(&shared)).roster, build(new_found, roles, Some(&shared)).roster))
+    let build = |found| build(found, roles, Some(&shared), BTreeMap::new()).roster;
+    Some((build(old_found), build(new_found)))
 }
 
 /// The lists whose last good content is another now: new bytes, or none where the file is gone.
-fn changed_contents(
-    old: &BTreeMap<String, Vec<u8>>,
-    new: &BTreeMap<String, Vec<u8>>,
-) -> Vec<(String, Option<Vec<u8>>)> {
+fn changed_contents(old: &Contents, new: &Contents) -> Vec<(String, Option<Vec<u8>>)> {
     let changed = new.iter().filter(|(name, bytes)| old.get(*name) != Some(bytes));
     let gone = old.keys().filter(|name| !new.contains_key(*name));
     changed
-        .map(|(name, bytes)| (name.clone(), Some(bytes.clone())))
+        .map(|(name, bytes)| (name.clone(), Some(bytes.to_vec())))
         .chain(gone.map(|name| (name.clone(), None)))
         .collect()
 }
@@ -295,20 +316,34 @@ fn commit(
     let diff::Diff { add: mut happened, cancel: mut cancelled } = diff::events(before, after, &recent, now);
     // What happens in a list happens with what it says: a change of roles alone is none.
     let is_changed = |name: &str| outlines_of(before, name) != outlines_of(after, name);
-    let names = before.lists.iter().chain(&after.lists).map(|list| list.name.as_str());
-    let changed: HashSet<&str> = names.filter(|name| is_changed(name)).collect();
+    let told: HashSet<&str> = happened.iter().chain(&cancelled).map(|event| event.list.as_str()).collect();
+    let changed: HashSet<String> = told.into_iter().filter(|name| is_changed(name)).map(str::to_owned).collect();
     happened.retain(|event| changed.contains(event.list.as_str()));
     cancelled.retain(|event| changed.contains(event.list.as_str()));
     let news = ListNews { happened, cancelled };
-    let urls = new.feeds().cloned().collect();
     let edits = diff::edited_addresses(old, new);
+    let urls = to_bind(live, new, !edits.is_empty());
+    let new_urls = urls.clone();
     let bound = store.take_over(&TakeOver { contents, news, paths: lost_paths(old, new), urls, edits }, now)?;
-    let ids: HashMap<FeedUrl, FeedId> = new.feeds().cloned().zip(bound.iter().map(|feed| feed.id)).collect();
+    let mut ids: HashMap<FeedUrl, FeedId> = HashMap::with_capacity(new.feeds().len());
+    let known = live.bound();
+    ids.extend(new.feeds().filter_map(|url| Some((url.clone(), *known.ids.get(url)?))));
+    ids.extend(new_urls.into_iter().zip(bound.iter().map(|feed| feed.id)));
     let edited = diff::edited_outlines(old, new).filter_map(|url| ids.get(url).copied()).collect();
     // Nobody visits meanwhile, so what was live is what was stored.
     let feeds = bound.into_iter().filter(|feed| live.feed(feed.id).is_none_or(|known| *known != *feed)).collect();
     let old_paths = store.paths()?.into_iter().collect();
     Ok(Committed { ids, feeds, edited, old_paths })
+}
+
+/// The addresses that have to be bound to feeds, of those in a roster. While the daemon runs it knows which feeds stand in
+/// lists: besides what is new, only those count that have several addresses, since they go by one that stands. Of edited
+/// addresses nothing can be said without all of them.
+fn to_bind(live: &Live, new: &Roster, are_some_edited: bool) -> Vec<FeedUrl> {
+    let bound = live.bound();
+    let has_one_address = |id: &FeedId| live.feed(*id).is_some_and(|feed| feed.aliases.is_empty());
+    let is_bound = |url: &FeedUrl| !are_some_edited && bound.ids.get(url).is_some_and(has_one_address);
+    new.feeds().filter(|url| !is_bound(url)).cloned().collect()
 }
 
 /// What a list says; `None` where there is none of this name.
@@ -344,7 +379,7 @@ mod tests {
         let roles = BTreeMap::new();
         write("x.opml", good);
         let (first, _) = read(home.path(), &roles, &Found::default(), false, Arc::default()).expect("it is new");
-        assert_eq!((first.good["x"].as_slice(), first.faults.len()), (&good[..], 0));
+        assert_eq!((&first.good["x"][..], first.faults.len()), (&good[..], 0));
         assert!(read(home.path(), &roles, &first, true, Arc::default()).is_none(), "nothing changed");
         for bad in [&b""[..], &good[..20]] {
             write("x.opml", bad);
@@ -365,7 +400,8 @@ mod tests {
         assert!(found.directory_fault.is_some() && found.faults.is_empty() && roster.lists.is_empty());
         assert!(read(&gone, &roles, &found, true, Arc::default()).is_none(), "it is said once");
         // The lists that are known stand, each with the fault.
-        let known = Found { good: BTreeMap::from([("x".to_owned(), b"<opml/>".to_vec())]), ..Found::default() };
+        let known =
+            Found { good: BTreeMap::from([("x".to_owned(), b"<opml/>".as_slice().into())]), ..Found::default() };
         let (found, Built { roster, .. }) = read(&gone, &roles, &known, true, Arc::default()).expect("it changed");
         assert_eq!(found.good, known.good);
         assert_eq!((roster.lists.len(), roster.lists[0].fault.clone()), (1, found.directory_fault));
@@ -387,9 +423,9 @@ mod tests {
                 format!("<opml>{}</opml>", outlines.concat()).into_bytes().into()
             });
             let remotes = Arc::new(Remotes::from([(url.clone(), Remote { copy, fault: None })]));
-            let good = BTreeMap::from([("followers".to_owned(), local.clone())]);
+            let good = BTreeMap::from([("followers".to_owned(), local.clone().into())]);
             let found = Found { good, remotes, ..Found::default() };
-            let built = Arc::new(build(&found, &roles, None));
+            let built = Arc::new(build(&found, &roles, None, BTreeMap::new()));
             (found, built)
         };
         let happened = |old: Option<&str>, new: Option<&str>, at: Timestamp| {

@@ -1,6 +1,8 @@
 //! Who may read what, and from where something may be changed: tokens, what stands open where the daemon is public, and
 //! forms that only our own pages send.
 
+use std::net::{Ipv4Addr, SocketAddr};
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hyper::header::{AUTHORIZATION, HOST, HeaderMap};
@@ -62,6 +64,10 @@ pub fn is_misdirected(server: &Server, headers: &HeaderMap) -> bool {
     }
     // What sends no host is no browser.
     let Some(host) = headers.get(HOST).and_then(|value| value.to_str().ok()) else { return false };
+    // An address as it is written everywhere: the common case, and to read it as a URL costs a tenth of an answer.
+    if host.parse::<SocketAddr>().is_ok() || host.parse::<Ipv4Addr>().is_ok() {
+        return false;
+    }
     let Ok(reached) = Url::parse(&format!("http://{host}/")) else { return true };
     !match reached.host() {
         Some(Host::Ipv4(_) | Host::Ipv6(_)) => true,

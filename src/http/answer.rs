@@ -54,9 +54,9 @@ impl Body for Answer {
 /// where a link was followed.
 pub(super) fn guard(fields: &mut HeaderMap) {
     let policy = "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
-    set(fields, header::CONTENT_SECURITY_POLICY, policy);
-    set(fields, header::X_CONTENT_TYPE_OPTIONS, "nosniff");
-    set(fields, header::REFERRER_POLICY, "no-referrer");
+    fields.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
+    fields.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    fields.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
 }
 
 /// A page for people tells our own pages, and no others, where a link was followed or a form was sent from. Without that
@@ -64,7 +64,7 @@ pub(super) fn guard(fields: &mut HeaderMap) {
 /// told from those of others.
 pub(super) fn guard_page(fields: &mut HeaderMap) {
     guard(fields);
-    set(fields, header::REFERRER_POLICY, "same-origin");
+    fields.insert(header::REFERRER_POLICY, HeaderValue::from_static("same-origin"));
 }
 
 /// Sets a header; a value that is none leaves it out.

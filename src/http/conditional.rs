@@ -6,8 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use hyper::header::{ACCEPT_ENCODING, HeaderMap, IF_MODIFIED_SINCE, IF_NONE_MATCH};
-use sha2::{Digest, Sha256};
+use hyper::header::{ACCEPT_ENCODING, HeaderMap, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH};
 
 use super::query::thousandths;
 use crate::model::Timestamp;
@@ -23,11 +22,13 @@ pub struct Representation {
     /// The same in gzip (RFC 1952); `None` where that would not be smaller.
     pub gzip: Option<Bytes>,
     /// The strong entity tag of the plain bytes, in quotes.
-    pub etag: String,
+    pub etag: HeaderValue,
     /// The strong entity tag of the gzip bytes, in quotes.
-    pub etag_gzip: String,
+    pub etag_gzip: HeaderValue,
     /// When the bytes last changed, as far as this process knows.
     pub last_modified: Timestamp,
+    /// The same as an HTTP date.
+    pub last_modified_text: HeaderValue,
 }
 
 /// Good compression for the milliseconds that it takes once per change of a view.
@@ -39,25 +40,29 @@ impl Representation {
     /// Makes a representation of rendered bytes. `previous` is what was served before under the same address: where the
     /// bytes are the same, its date is kept.
     pub fn new(media_type: &'static str, body: String, now: Timestamp, previous: Option<&Self>) -> Self {
-        let digest = Sha256::digest(body.as_bytes());
-        let tag = digest.iter().take(12).fold(String::new(), |tag, byte| tag + &format!("{byte:02x}"));
-        let etag = format!("\"{tag}\"");
+        // A strong tag is one that no other bytes have: 96 bits of a cryptographic hash. This one takes a fifth of the time
+        // of SHA-256, where a processor has no instructions for that.
+        let digest = blake3::hash(body.as_bytes()).to_hex();
+        let tag = &digest[..24];
+        let etag = header_value(&format!("\"{tag}\""));
         if let Some(same) = previous.filter(|previous| previous.etag == etag) {
             return same.clone();
         }
         let plain = Bytes::from(body);
+        let last_modified = later_than(now, previous);
         Self {
             media_type,
             gzip: gzip(&plain),
             plain,
-            etag_gzip: format!("\"{tag}-gzip\""),
+            etag_gzip: header_value(&format!("\"{tag}-gzip\"")),
             etag,
-            last_modified: later_than(now, previous),
+            last_modified,
+            last_modified_text: header_value(&last_modified.to_http_date()),
         }
     }
 
     /// The bytes that a request gets, their coding and their entity tag.
-    pub fn coded(&self, headers: &HeaderMap) -> (&Bytes, Option<&'static str>, &str) {
+    pub fn coded(&self, headers: &HeaderMap) -> (&Bytes, Option<&'static str>, &HeaderValue) {
         match &self.gzip {
             Some(gzip) if accepts_gzip(headers) => (gzip, Some("gzip"), &self.etag_gzip),
             _ => (&self.plain, None, &self.etag),
@@ -69,11 +74,11 @@ impl Representation {
     pub fn is_known_to(&self, headers: &HeaderMap) -> bool {
         let mut tags = headers.get_all(IF_NONE_MATCH).iter().peekable();
         if tags.peek().is_some() {
-            return tags.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(',')).any(|tag| {
-                let tag = tag.trim();
+            return tags.flat_map(|value| value.as_bytes().split(|&byte| byte == b',')).any(|tag| {
+                let tag = tag.trim_ascii();
                 // The comparison is weak (section 13.1.2): proxies that recompress turn strong tags into weak ones.
-                let tag = tag.strip_prefix("W/").unwrap_or(tag);
-                tag == "*" || tag == self.etag || tag == self.etag_gzip
+                let tag = tag.strip_prefix(b"W/").unwrap_or(tag);
+                tag == b"*" || self.etag == tag || self.etag_gzip == tag
             });
         }
         let since = headers.get(IF_MODIFIED_SINCE).and_then(|value| value.to_str().ok());
@@ -89,6 +94,10 @@ impl Representation {
     pub fn weight(&self) -> usize {
         self.plain.len() + self.gzip.as_ref().map_or(0, Bytes::len)
     }
+}
+
+fn header_value(text: &str) -> HeaderValue {
+    HeaderValue::from_str(text).expect("tags and dates are plain ASCII")
 }
 
 /// Never back, whatever the clock says: a client may know no more of us than this date.
@@ -136,6 +145,10 @@ mod tests {
             .collect()
     }
 
+    fn text(value: &HeaderValue) -> &str {
+        value.to_str().expect("it is ASCII")
+    }
+
     fn representation(now: Timestamp) -> Representation {
         Representation::new("text/plain", "feeds ".repeat(200), now, None)
     }
@@ -148,9 +161,9 @@ mod tests {
         assert!(bytes.len() < page.plain.len() && coding == Some("gzip") && tag == page.etag_gzip);
         assert_eq!(page.coded(&headers(&[])).1, None);
         for (sent, known) in [
-            (page.etag.as_str(), true),
-            (page.etag_gzip.as_str(), true),
-            (&format!("\"x\", W/{}", page.etag), true),
+            (text(&page.etag), true),
+            (text(&page.etag_gzip), true),
+            (&format!("\"x\", W/{}", text(&page.etag)), true),
             ("*", true),
             ("\"x\"", false),
         ] {

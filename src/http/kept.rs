@@ -2,16 +2,20 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use hyper::StatusCode;
+use hyper::header::HeaderValue;
+use prometheus_client::metrics::counter::Counter;
 
 use super::access::Reader;
 use super::conditional::Representation;
 use super::query::Format;
-use crate::listen::live::Live;
+use crate::listen::live::{FeedSet, Live};
 use crate::listen::page::Query;
 use crate::listen::people::Order;
 use crate::listen::relations::Relation;
-use crate::model::{FeedId, Timestamp};
+use crate::model::Timestamp;
 
 /// What a page is asked for by.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -38,6 +42,7 @@ pub(super) enum Ask {
 #[derive(Debug)]
 pub(super) struct Kept {
     pub(super) representation: Representation,
+    pub(super) manner: Manner,
     ground: Ground,
     roster: u64,
     configuration: u64,
@@ -46,23 +51,35 @@ pub(super) struct Kept {
     checked: AtomicU64,
     /// When it was last served, in the order of servings.
     served: AtomicU64,
+    /// What counts the answers with it and those that say "not modified", found once.
+    counters: [OnceLock<Counter>; 2],
+}
+
+/// How a page is sent: what is said of it beside its representation.
+#[derive(Debug)]
+pub(super) struct Manner {
+    pub(super) vary: HeaderValue,
+    pub(super) cache_control: HeaderValue,
+    /// The hub that distributes a feed, and the feed's own address (WebSub, section 4).
+    pub(super) link: Option<HeaderValue>,
 }
 
 impl Kept {
     /// A page on this ground, as the present stood when it was rendered.
-    pub(super) fn new(representation: Representation, ground: Ground, stand: Stand) -> Self {
+    pub(super) fn new(representation: Representation, manner: Manner, ground: Ground, stand: Stand) -> Self {
         let Stand { roster, configuration, rendered } = stand;
-        let (checked, served) = (AtomicU64::new(rendered), AtomicU64::new(0));
-        Self { representation, ground, roster, configuration, rendered, checked, served }
+        let (checked, served, counters) = (AtomicU64::new(rendered), AtomicU64::new(0), <[OnceLock<_>; 2]>::default());
+        Self { representation, manner, ground, roster, configuration, rendered, checked, served, counters }
+    }
+
+    /// What counts answers of this status that come from this page; `find` finds it the first time.
+    pub(super) fn counter(&self, status: StatusCode, find: impl FnOnce() -> Counter) -> &Counter {
+        self.counters[usize::from(status == StatusCode::NOT_MODIFIED)].get_or_init(find)
     }
 
     /// Bytes held in memory.
     fn weight(&self) -> usize {
-        let feeds = match &self.ground.feeds {
-            Feeds::These(feeds) => size_of_val(feeds.as_slice()),
-            Feeds::All => 0,
-        };
-        size_of::<Self>() + self.representation.weight() + feeds
+        size_of::<Self>() + self.representation.weight()
     }
 
     /// Whether rendering anew would make the same bytes.
@@ -70,12 +87,12 @@ impl Kept {
         if self.configuration != configuration || self.ground.day.is_some_and(|day| day != now.days()) {
             return false;
         }
-        let revision = live.revision();
-        if self.checked.load(Ordering::Acquire) == revision {
+        let (revision, checked) = (live.revision(), self.checked.load(Ordering::Acquire));
+        if checked == revision {
             return true;
         }
         let current = match &self.ground.feeds {
-            Feeds::These(feeds) => self.roster == live.bound().revision && live.changed(feeds) <= self.rendered,
+            Feeds::These(feeds) => self.roster == live.bound().revision && live.changed_since(feeds, checked).is_none(),
             Feeds::All => self.rendered == revision,
         };
         if current {
@@ -97,7 +114,7 @@ pub(super) struct Ground {
 #[derive(Debug)]
 pub(super) enum Feeds {
     /// Those of these feeds.
-    These(Vec<FeedId>),
+    These(FeedSet),
     /// Any: it rests on what is between you and the voices, and so on everything that anybody says or does.
     All,
 }
@@ -194,9 +211,11 @@ mod tests {
         let stand = Stand { roster: live.bound().revision, configuration: 0, rendered: live.revision() };
         let kept = |feeds, day| {
             let representation = Representation::new("text/plain", "A page".to_owned(), noon, None);
-            Kept::new(representation, Ground { feeds, day }, stand)
+            let plain = HeaderValue::from_static("");
+            let manner = Manner { vary: plain.clone(), cache_control: plain, link: None };
+            Kept::new(representation, manner, Ground { feeds, day }, stand)
         };
-        let river = kept(Feeds::These(Vec::new()), None);
+        let river = kept(Feeds::These(FeedSet::default()), None);
         let events = kept(Feeds::All, None);
         let today = kept(Feeds::All, Some(noon.days()));
         for (page, at, holds) in

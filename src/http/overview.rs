@@ -45,9 +45,8 @@ pub(super) fn circles(bound: &Bound) -> Vec<Circle> {
 
 /// How far listening to the feeds of a view has come.
 pub(super) fn hearing(live: &Live, view: &View) -> Hearing {
-    let asked =
-        view.feeds.iter().filter(|id| live.feed(**id).is_some_and(|feed| feed.schedule.state != FeedState::New));
-    match (view.feeds.len(), asked.count()) {
+    let feeds = view.feeds.len();
+    match (feeds, feeds - live.unasked_among(&view.feeds)) {
         (0, _) => Hearing::Nobody,
         (feeds, asked) if asked < feeds => Hearing::FirstRound { asked, feeds },
         _ => Hearing::Everybody,

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use http_body_util::Full;
-use hyper::header::{self, HeaderMap};
+use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::{Response, StatusCode};
 use tracing::{error, warn};
 
@@ -14,18 +14,18 @@ use super::App;
 use super::access::Reader;
 use super::answer::{Answer, guard, guard_page, refusal, set, text};
 use super::conditional::Representation;
-use super::kept::{Ask, Feeds, Ground, Kept, Key, Stand};
+use super::kept::{Ask, Feeds, Ground, Kept, Key, Manner, Stand};
 use super::overview;
 use super::query::{self, BadParameter, Format};
 use super::topics;
-use crate::listen::live::Bound;
+use crate::listen::live::{Bound, FeedSet};
 use crate::listen::page::{Page, Query};
 use crate::listen::people::Dossier;
 use crate::listen::relations::{Relation, Scene};
 use crate::listen::view::{self, Found, View};
 use crate::listen::{health, merge};
 use crate::lists::roster::{ListIndex, VoiceIndex};
-use crate::model::{FeedId, Role};
+use crate::model::Role;
 use crate::publish::html::{self, Front};
 use crate::publish::{Site, address, atom, json, opml, rss};
 use crate::store::StoreError;
@@ -35,12 +35,15 @@ pub(super) const FRONT: &str = "/";
 /// The path of the rolodex; a voice's own page stands below it.
 pub(super) const VOICES: &str = "/voices";
 
+/// Header fields of an answer with a page, with those that hyper adds.
+const MOST_FIELDS: usize = 12;
+
 /// Whether what stands at a path is the keeper's business only.
 pub(super) fn is_keepers(path: &str) -> bool {
     path == view::HEALTH || path == VOICES || Relation::at(path).is_some()
 }
 
-/// Answers with the page of a path; a feed says which hub distributes it, and under which address (WebSub, section 4).
+/// Answers with the page of a path.
 pub(super) async fn answer(
     app: &Arc<App>,
     headers: &HeaderMap,
@@ -54,17 +57,22 @@ pub(super) async fn answer(
         Err(fault) => return refusal(app, reader, StatusCode::BAD_REQUEST, format, &fault.to_string()),
     };
     let key = Key { path: path.to_owned(), format, ask, reader };
-    let mut response = kept_or_new(app, headers, &key, query_text).await;
-    let is_page = matches!(response.status(), StatusCode::OK | StatusCode::NOT_MODIFIED);
-    if let Some(query) = topics::topic(&key).filter(|_| is_page) {
-        let site = site(app, &app.live.bound(), reader);
-        if let Some(hub) = &site.hub {
-            let own = address(&site, &key.path, key.format.ending(), query);
-            set(response.headers_mut(), header::LINK, &format!("<{hub}>; rel=\"hub\", <{own}>; rel=\"self\""));
-            app.asked.note(&key, (app.clock)());
-        }
-    }
-    response
+    kept_or_new(app, headers, &key, query_text).await
+}
+
+/// The answer with the page of a path, and that page, where it is kept and nothing has changed since. Does nothing that
+/// takes long.
+pub(super) fn kept(
+    app: &App,
+    headers: &HeaderMap,
+    path: &str,
+    format: Format,
+    query_text: &str,
+    reader: Reader,
+) -> Option<(Response<Answer>, Arc<Kept>)> {
+    let key = Key { path: path.to_owned(), format, ask: ask(path, format, query_text).ok()?, reader };
+    let kept = app.pages.current(&key, &app.live, (app.clock)())?;
+    Some((serve(app, headers, &key, &kept), kept))
 }
 
 /// Reads what is asked of a path.
@@ -85,14 +93,14 @@ async fn kept_or_new(app: &Arc<App>, headers: &HeaderMap, key: &Key, query_text:
     let (path, format) = (key.path.as_str(), key.format);
     let current = || app.pages.current(key, &app.live, (app.clock)());
     if let Some(kept) = current() {
-        return serve(app, headers, key, &kept.representation);
+        return serve(app, headers, key, &kept);
     }
     let Ok(_permit) = app.rendering.acquire().await else {
         return refusal(app, key.reader, StatusCode::SERVICE_UNAVAILABLE, format, "listend is stopping.");
     };
     // Somebody else may have rendered it while we waited.
     if let Some(kept) = current() {
-        return serve(app, headers, key, &kept.representation);
+        return serve(app, headers, key, &kept);
     }
     let rendering = {
         let app = Arc::clone(app);
@@ -100,7 +108,7 @@ async fn kept_or_new(app: &Arc<App>, headers: &HeaderMap, key: &Key, query_text:
         tokio::task::spawn_blocking(move || render(&app, &key))
     };
     match rendering.await {
-        Ok(Ok(Rendered::Page(kept))) => serve(app, headers, key, &kept.representation),
+        Ok(Ok(Rendered::Page(kept))) => serve(app, headers, key, &kept),
         Ok(Ok(Rendered::Moved(path))) => moved(app, &path, format, query_text),
         Ok(Ok(Rendered::Nothing)) => {
             let there_is = overview::what_there_is(&app.live.bound(), path, key.reader);
@@ -110,7 +118,7 @@ async fn kept_or_new(app: &Arc<App>, headers: &HeaderMap, key: &Key, query_text:
             warn!(error = %fault, path, "a page could not be read from the store");
             // What was said before is better than nothing.
             if let Some(kept) = app.pages.any(key) {
-                return serve(app, headers, key, &kept.representation);
+                return serve(app, headers, key, &kept);
             }
             refusal(
                 app,
@@ -147,7 +155,7 @@ struct Made {
 
 impl Made {
     /// A page that changes when something in these feeds does.
-    fn of_feeds(body: String, feeds: Vec<FeedId>) -> Self {
+    fn of_feeds(body: String, feeds: FeedSet) -> Self {
         Self { body, ground: Ground { feeds: Feeds::These(feeds), day: None } }
     }
 
@@ -169,6 +177,7 @@ fn render(app: &App, key: &Key) -> Result<Rendered, StoreError> {
     on_scene(app, |scene| {
         let stand = Stand { roster: scene.bound.revision, configuration, rendered };
         let site = site(app, scene.bound, key.reader);
+        let manner = manner(app, key, &site);
         let made = match &key.ask {
             Ask::Rolodex { order, page } => {
                 let rolodex = app.relations.rolodex(scene, *order, *page)?;
@@ -190,7 +199,7 @@ fn render(app: &App, key: &Key) -> Result<Rendered, StoreError> {
         let previous = app.pages.any(key);
         let previous = previous.as_ref().map(|kept| &kept.representation);
         let representation = Representation::new(key.format.media_type(), made.body, (app.clock)(), previous);
-        let kept = Arc::new(Kept::new(representation, made.ground, stand));
+        let kept = Arc::new(Kept::new(representation, manner, made.ground, stand));
         app.pages.keep(key.clone(), Arc::clone(&kept));
         Ok(Rendered::Page(kept))
     })
@@ -339,7 +348,31 @@ pub(super) fn site(app: &App, bound: &Bound, reader: Reader) -> Site {
     }
 }
 
-fn serve(app: &App, headers: &HeaderMap, key: &Key, page: &Representation) -> Response<Answer> {
+/// How the page of a key is sent.
+fn manner(app: &App, key: &Key, site: &Site) -> Manner {
+    let config = app.config.load();
+    let (has_tokens, is_public) = (!config.server.tokens.is_empty(), config.server.public);
+    // Where both read, who asks decides what is answered.
+    let varies =
+        if has_tokens && is_public { "Accept, Accept-Encoding, Authorization" } else { "Accept, Accept-Encoding" };
+    // Asked again each time: a 304 costs next to nothing, and an edited list shows at once.
+    let tells_of_you = key.format == Format::Html && (key.path == FRONT || key.path.starts_with("/voices/"));
+    let is_keepers = is_keepers(&key.path) || key.reader == Reader::Keeper && (has_tokens || tells_of_you);
+    let link = topics::topic(key).zip(site.hub.as_deref()).and_then(|(query, hub)| {
+        let own = address(site, &key.path, key.format.ending(), query);
+        HeaderValue::from_str(&format!("<{hub}>; rel=\"hub\", <{own}>; rel=\"self\"")).ok()
+    });
+    Manner {
+        vary: HeaderValue::from_static(varies),
+        cache_control: HeaderValue::from_static(if is_keepers { "private, no-cache" } else { "public, no-cache" }),
+        link,
+    }
+}
+
+/// Answers with a page, or with word that the client has it. Every request for a kept page comes through here: its header
+/// values were made when it was, and its bytes are shared.
+fn serve(app: &App, headers: &HeaderMap, key: &Key, kept: &Kept) -> Response<Answer> {
+    let (page, manner) = (&kept.representation, &kept.manner);
     let is_known = page.is_known_to(headers);
     let (bytes, coding, etag) = page.coded(headers);
     let mut response = Response::new(Answer::Whole(if is_known { Full::default() } else { Full::new(bytes.clone()) }));
@@ -347,28 +380,25 @@ fn serve(app: &App, headers: &HeaderMap, key: &Key, page: &Representation) -> Re
         *response.status_mut() = StatusCode::NOT_MODIFIED;
     }
     let fields = response.headers_mut();
-    set(fields, header::ETAG, etag);
-    set(fields, header::LAST_MODIFIED, &page.last_modified.to_http_date());
-    let config = app.config.load();
-    let (has_tokens, is_public) = (!config.server.tokens.is_empty(), config.server.public);
-    // Where both read, who asks decides what is answered.
-    let varies =
-        if has_tokens && is_public { "Accept, Accept-Encoding, Authorization" } else { "Accept, Accept-Encoding" };
-    set(fields, header::VARY, varies);
-    // Asked again each time: a 304 costs next to nothing, and an edited list shows at once.
-    let tells_of_you = key.format == Format::Html && (key.path == FRONT || key.path.starts_with("/voices/"));
-    let is_keepers = is_keepers(&key.path) || key.reader == Reader::Keeper && (has_tokens || tells_of_you);
-    set(fields, header::CACHE_CONTROL, if is_keepers { "private, no-cache" } else { "public, no-cache" });
+    fields.reserve(MOST_FIELDS);
+    fields.insert(header::ETAG, etag.clone());
+    fields.insert(header::LAST_MODIFIED, page.last_modified_text.clone());
+    fields.insert(header::VARY, manner.vary.clone());
+    fields.insert(header::CACHE_CONTROL, manner.cache_control.clone());
     if !is_known {
-        set(fields, header::CONTENT_TYPE, page.media_type);
+        fields.insert(header::CONTENT_TYPE, HeaderValue::from_static(page.media_type));
         if let Some(coding) = coding {
-            set(fields, header::CONTENT_ENCODING, coding);
+            fields.insert(header::CONTENT_ENCODING, HeaderValue::from_static(coding));
         }
     }
     if key.format == Format::Html {
         guard_page(fields);
     } else {
         guard(fields);
+    }
+    if let Some(link) = &manner.link {
+        fields.insert(header::LINK, link.clone());
+        app.asked.note(key, (app.clock)());
     }
     response
 }

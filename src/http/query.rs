@@ -1,5 +1,7 @@
 //! What a request asks of a view: its path, its ending, its parameters.
 
+use std::borrow::Cow;
+
 use percent_encoding::percent_decode_str;
 
 use super::kept::Ask;
@@ -201,8 +203,8 @@ pub(super) fn pairs(query: &str) -> impl Iterator<Item = (String, String)> {
 }
 
 /// A path with its percent escapes resolved; views have none, but some clients escape needlessly.
-pub(super) fn decode_path(path: &str) -> String {
-    percent_decode_str(path).decode_utf8_lossy().into_owned()
+pub(super) fn decode_path(path: &str) -> Cow<'_, str> {
+    percent_decode_str(path).decode_utf8_lossy()
 }
 
 #[cfg(test)]

@@ -1,11 +1,13 @@
 //! From a request to its answer: which path leads where, by which methods, and for whom.
 
 use std::convert::Infallible;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use http_body_util::Full;
 use hyper::body::{Body, Incoming};
-use hyper::header::{self, HeaderValue};
+use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 
 use super::App;
@@ -18,13 +20,14 @@ use super::pages::{self, FRONT, VOICES, is_keepers, site};
 use super::query::{Format, decode_path, split_ending};
 use super::status::StatusBody;
 use super::{webmention, websub};
+use crate::config::Server;
 use crate::feeds::websub::CALLBACKS;
 use crate::listen::relations::Relation;
 use crate::listen::view;
 use crate::publish::html;
 
 /// What is served under a path.
-enum Route {
+enum Route<'a> {
     Live,
     Ready,
     Status,
@@ -36,17 +39,17 @@ enum Route {
     Rolodex,
     /// What can be answered, by its name.
     Answered {
-        name: String,
+        name: &'a str,
     },
     /// A stream, a relation, or a voice's own page.
     View {
-        path: String,
+        path: &'a str,
         format: Option<Format>,
     },
 }
 
-impl Route {
-    fn of(path: &str) -> Self {
+impl<'a> Route<'a> {
+    fn of(path: &'a str) -> Self {
         match path {
             "/livez" => Self::Live,
             "/readyz" => Self::Ready,
@@ -56,9 +59,9 @@ impl Route {
             FRONT => Self::Front,
             path if path == html::style_path() => Self::Style,
             path => match (path.strip_prefix(ANSWERED), split_ending(path)) {
-                (Some(name), _) => Self::Answered { name: name.to_owned() },
+                (Some(name), _) => Self::Answered { name },
                 (None, (VOICES, None | Some(Format::Html))) => Self::Rolodex,
-                (None, (path, format)) => Self::View { path: path.to_owned(), format },
+                (None, (path, format)) => Self::View { path, format },
             },
         }
     }
@@ -86,8 +89,8 @@ impl Route {
             Self::Front => "page",
             Self::Rolodex => "voices",
             Self::Answered { .. } => "answered",
-            Self::View { path, .. } if path == view::LISTEN => "listen",
-            Self::View { path, .. } if path == view::HEALTH => "health",
+            Self::View { path: view::LISTEN, .. } => "listen",
+            Self::View { path: view::HEALTH, .. } => "health",
             Self::View { path, .. } if path.starts_with("/voices/") => "voice",
             Self::View { path, .. } => {
                 Relation::at(path).map_or("list", |relation| relation.path().trim_start_matches('/'))
@@ -97,17 +100,70 @@ impl Route {
     }
 }
 
+/// An answer, or the way to it.
+pub(super) enum Answering {
+    /// It was at hand.
+    Now(Option<Response<Answer>>),
+    /// It has to be made. In a box, because what making it may take is kilobytes that hyper would move about for each
+    /// request.
+    Later(Pin<Box<dyn Future<Output = Result<Response<Answer>, Infallible>> + Send>>),
+}
+
+impl Future for Answering {
+    type Output = Result<Response<Answer>, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.get_mut() {
+            Self::Now(response) => response.take().map_or(Poll::Pending, |response| Poll::Ready(Ok(response))),
+            Self::Later(making) => making.as_mut().poll(cx),
+        }
+    }
+}
+
 /// Answers one request.
-pub(super) async fn answer(app: Arc<App>, request: Request<Incoming>) -> Result<Response<Answer>, Infallible> {
+pub(super) fn answer(app: &Arc<App>, request: Request<Incoming>) -> Answering {
+    match kept(app, &request) {
+        Some(response) => Answering::Now(Some(response)),
+        None => Answering::Later(Box::pin(make(Arc::clone(app), request))),
+    }
+}
+
+/// The answer, where it is a page that is kept: most requests are for one that has not changed, and are answered at once.
+/// Leaves everything else to [`make`], which decides the same.
+fn kept(app: &App, request: &Request<Incoming>) -> Option<Response<Answer>> {
+    if request.method() != Method::GET {
+        return None;
+    }
+    let (config, headers) = (app.config.load(), request.headers());
+    let query = request.uri().query().unwrap_or_default();
     let path = decode_path(request.uri().path());
+    let route = Route::of(below(&config.server, &path));
+    let (path, format) = match route {
+        Route::Front => (FRONT, Format::Html),
+        Route::Rolodex => (VOICES, Format::Html),
+        Route::View { path, format } => (path, format.unwrap_or_else(|| accepted(headers))),
+        _ => return None,
+    };
+    let reader = admit(&config.server, headers, query, route.openness()).ok()?;
+    let (response, page) = pages::kept(app, headers, path, format, query, reader)?;
+    let status = response.status();
+    let counter = page.counter(status, || {
+        let labels = RequestLabels { view: route.label(), format: format.ending(), status: status.as_u16() };
+        app.metrics.requests.get_or_create_owned(&labels)
+    });
+    counter.inc();
+    Some(response)
+}
+
+/// Makes the answer to a request.
+async fn make(app: Arc<App>, request: Request<Incoming>) -> Result<Response<Answer>, Infallible> {
+    let path = decode_path(request.uri().path()).into_owned();
     let config = app.config.load();
-    // Behind a proxy that keeps a prefix, paths arrive with it.
-    let prefix = config.server.base_url.path().trim_end_matches('/');
-    let path = path.strip_prefix(prefix).filter(|rest| rest.starts_with('/')).unwrap_or(&path);
+    let path = below(&config.server, &path);
     let is_head = request.method() == Method::HEAD;
     // A callback's address is all that a hub needs to know.
-    let (mut response, view, format) = if let Some(token) = path.strip_prefix(CALLBACKS).map(str::to_owned) {
-        (websub::answer(&app, &token, request).await, "websub", None)
+    let (mut response, view, format) = if let Some(token) = path.strip_prefix(CALLBACKS) {
+        (websub::answer(&app, token, request).await, "websub", None)
     } else if path == webmention::ENDPOINT && config.webmention {
         (webmention::answer(&app, request).await, "webmention", None)
     } else {
@@ -129,25 +185,59 @@ pub(super) async fn answer(app: Arc<App>, request: Request<Incoming>) -> Result<
     Ok(response)
 }
 
-async fn dispatch(app: &Arc<App>, request: Request<Incoming>, route: Route) -> (Response<Answer>, Option<Format>) {
+/// The path without the prefix of the base address: behind a proxy that keeps it, paths arrive with it.
+fn below<'a>(server: &Server, path: &'a str) -> &'a str {
+    let prefix = server.base_url.path().trim_end_matches('/');
+    path.strip_prefix(prefix).filter(|rest| rest.starts_with('/')).unwrap_or(path)
+}
+
+fn accepted(headers: &HeaderMap) -> Format {
+    Format::accepted(headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()))
+}
+
+/// Why a request is not answered.
+enum Refused {
+    /// It came by a name that leads here and is not ours.
+    Misdirected,
+    /// It shows no token.
+    Unknown,
+}
+
+/// Who sends a request, where what is so open is answered to them.
+fn admit(server: &Server, headers: &HeaderMap, query: &str, openness: Openness) -> Result<Reader, Refused> {
+    if openness != Openness::Always && is_misdirected(server, headers) {
+        return Err(Refused::Misdirected);
+    }
+    let reader = Reader::of(server, headers, query);
+    if reader.may_read(server, openness) { Ok(reader) } else { Err(Refused::Unknown) }
+}
+
+fn refused(why: &Refused) -> Response<Answer> {
+    match why {
+        Refused::Misdirected => {
+            let message = "Nobody is known here by that name; server.base_url says which one is.\n";
+            text(StatusCode::MISDIRECTED_REQUEST, message.to_owned())
+        }
+        Refused::Unknown => {
+            let message = "A token is needed: as Basic password, as Bearer, or as ?token=.\n";
+            let mut response = text(StatusCode::UNAUTHORIZED, message.to_owned());
+            response
+                .headers_mut()
+                .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"listend\""));
+            response
+        }
+    }
+}
+
+async fn dispatch(app: &Arc<App>, request: Request<Incoming>, route: Route<'_>) -> (Response<Answer>, Option<Format>) {
     let headers = request.headers();
     let query = request.uri().query().unwrap_or_default();
     if !route.methods().split(", ").any(|method| method == request.method()) {
         return (not_that_way(route.methods()), None);
     }
-    if route.openness() != Openness::Always && is_misdirected(&app.config.load().server, headers) {
-        let message = "Nobody is known here by that name; server.base_url says which one is.\n";
-        return (text(StatusCode::MISDIRECTED_REQUEST, message.to_owned()), None);
-    }
-    let reader = {
-        let server = &app.config.load().server;
-        Some(Reader::of(server, headers, query)).filter(|reader| reader.may_read(server, route.openness()))
-    };
-    let Some(reader) = reader else {
-        let message = "A token is needed: as Basic password, as Bearer, or as ?token=.\n";
-        let mut response = text(StatusCode::UNAUTHORIZED, message.to_owned());
-        response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"listend\""));
-        return (response, None);
+    let reader = match admit(&app.config.load().server, headers, query, route.openness()) {
+        Ok(reader) => reader,
+        Err(why) => return (refused(&why), None),
     };
     match route {
         Route::Live => (text(StatusCode::OK, "alive\n".to_owned()), None),
@@ -189,13 +279,12 @@ async fn dispatch(app: &Arc<App>, request: Request<Incoming>, route: Route) -> (
             set(response.headers_mut(), header::CACHE_CONTROL, "public, max-age=31536000, immutable");
             (response, None)
         }
-        Route::Answered { name } => (answered::answer(app, &name, request).await, Some(Format::Html)),
+        Route::Answered { name } => (answered::answer(app, name, request).await, Some(Format::Html)),
         Route::Front => (pages::answer(app, headers, FRONT, Format::Html, query, reader).await, Some(Format::Html)),
         Route::Rolodex => (pages::answer(app, headers, VOICES, Format::Html, query, reader).await, Some(Format::Html)),
         Route::View { path, format } => {
-            let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
-            let format = format.unwrap_or_else(|| Format::accepted(accept));
-            (pages::answer(app, headers, &path, format, query, reader).await, Some(format))
+            let format = format.unwrap_or_else(|| accepted(headers));
+            (pages::answer(app, headers, path, format, query, reader).await, Some(format))
         }
     }
 }

@@ -98,7 +98,7 @@ impl App {
             .filter_map(|key| {
                 let query = topic(&key)?;
                 let Some(Found::View(view)) = view::find(&bound, &key.path) else { return None };
-                let changed = self.live.changed(&view.feeds).max(bound.revision);
+                let changed = self.live.changed_since(&view.feeds, bound.revision).unwrap_or(bound.revision);
                 Some(Topic { url: address(&site, &view.head.path, key.format.ending(), query), changed })
             })
             .collect();

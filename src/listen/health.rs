@@ -29,7 +29,7 @@ pub fn page(
     query: &Query,
     address: impl Fn(&str) -> String,
 ) -> Result<Page, StoreError> {
-    let mut told = Told { live, bound, address, listed: bound.ids.values().copied().collect(), known: HashMap::new() };
+    let mut told = Told { live, bound, address, known: HashMap::new() };
     let mut voices: HashMap<String, usize> = HashMap::new();
     let mut entries: Vec<Listed> = Vec::new();
     let (mut next, mut before) = (None, query.before);
@@ -102,13 +102,10 @@ pub fn unreadable_lists(store: &Store) -> Result<BTreeSet<String>, StoreError> {
 
 /// Credentials are cut where outlines are written.
 fn outline(title: &str, url: &FeedUrl, home: Option<&str>) -> Outline {
-    let mut attributes = vec![
-        ("type".to_owned(), "rss".to_owned()),
-        ("text".to_owned(), title.to_owned()),
-        ("xmlUrl".to_owned(), url.to_string()),
-    ];
-    attributes.extend(home.map(|home| ("htmlUrl".to_owned(), home.to_owned())));
-    Outline { attributes, children: Vec::new(), line: 1 }
+    let url = url.to_string();
+    let attributes = [("type", "rss"), ("text", title), ("xmlUrl", &url)].into_iter();
+    let home = home.map(|home| ("htmlUrl", home));
+    Outline { attributes: attributes.chain(home).collect(), children: Vec::new(), line: 1 }
 }
 
 /// Events on their way onto a page.
@@ -116,7 +113,6 @@ struct Told<'a, A> {
     live: &'a Live,
     bound: &'a Bound,
     address: A,
-    listed: HashSet<FeedId>,
     known: HashMap<FeedId, Option<Arc<Source>>>,
 }
 
@@ -139,7 +135,7 @@ impl<A: Fn(&str) -> String> Told<'_, A> {
             return Some(Arc::new(source));
         }
         let feed = event.key.feed;
-        if !self.listed.contains(&feed) {
+        if !self.bound.listed().contains(feed) {
             return None;
         }
         self.known.entry(feed).or_insert_with(|| view::source_of(self.live, self.bound, feed)).clone()

@@ -1,13 +1,15 @@
 //! Merging the streams of many feeds into one page.
 //!
-//! Each feed's entries lie in the store newest first, and the place of its newest one is known in memory. A heap over
-//! those places opens only the feeds whose newest entry can still make the page.
+//! Each feed's entries lie in the store newest first, and the place of its newest one is known in memory. The feeds come
+//! out of there from the top, a few more than the page has entries, and further ones only where that was not enough; a
+//! heap over their places opens those whose newest entry can still make the page. So a page costs the same whatever the
+//! number of feeds, but for one far down: it has to look into every feed that has said something since.
 
 use std::cmp::Ordering;
 use std::collections::{BinaryHeap, HashMap, HashSet};
 use std::sync::Arc;
 
-use super::live::{Bound, Live};
+use super::live::{Bound, FeedSet, Live};
 use super::page::{Listed, Page, Query, Source};
 use super::view::{self, View};
 use crate::feeds::clean;
@@ -28,8 +30,8 @@ const MOST_READ_ENTRIES: usize = 32;
 
 /// One page of a view: the newest entries that the query asks for, each article once.
 pub fn page(snapshot: &Snapshot, live: &Live, bound: &Bound, view: &View, query: &Query) -> Result<Page, StoreError> {
-    let mut streams = Streams::new(snapshot, live.newest(&view.feeds), query.before);
-    let mut choice = Choice::new(snapshot, live, bound, view, query);
+    let mut streams = Streams::new(snapshot, live, &view.feeds, query);
+    let mut choice = Choice { snapshot, live, bound, view, query, voices: HashMap::new(), chosen: Vec::new() };
     let mut scanned = 0;
     let mut last = None;
     let mut next = None;
@@ -86,18 +88,13 @@ struct Choice<'a> {
     snapshot: &'a Snapshot,
     live: &'a Live,
     bound: &'a Bound,
+    view: &'a View,
     query: &'a Query,
-    in_view: HashSet<FeedId>,
     voices: HashMap<VoiceIndex, usize>,
     chosen: Vec<EntryKey>,
 }
 
-impl<'a> Choice<'a> {
-    fn new(snapshot: &'a Snapshot, live: &'a Live, bound: &'a Bound, view: &View, query: &'a Query) -> Self {
-        let in_view = view.feeds.iter().copied().collect();
-        Self { snapshot, live, bound, query, in_view, voices: HashMap::new(), chosen: Vec::new() }
-    }
-
+impl Choice<'_> {
     fn offer(&mut self, head: &Head) -> Result<(), StoreError> {
         if !self.says_what_is_sought(head.key)? || !self.is_best_of_its_article(head)? {
             return Ok(());
@@ -124,7 +121,7 @@ impl<'a> Choice<'a> {
         is_best_of_its_article(self.snapshot, self.live, self.bound, head, |copy| {
             // A copy that the query leaves out stands in nobody's way.
             let is_asked_for = self.query.since.is_none_or(|since| copy.listed_at >= since);
-            Ok(self.in_view.contains(&copy.feed) && is_asked_for && self.says_what_is_sought(copy)?)
+            Ok(self.view.feeds.contains(copy.feed) && is_asked_for && self.says_what_is_sought(copy)?)
         })
     }
 }
@@ -186,7 +183,16 @@ pub(super) fn says_all(entry: &Entry, words: &[String]) -> bool {
 /// The merged stream, newest first.
 struct Streams<'a> {
     snapshot: &'a Snapshot,
+    live: &'a Live,
+    feeds: &'a FeedSet,
+    before: Option<EntryKey>,
     heap: BinaryHeap<Stream>,
+    /// The feeds that are, or were, in the heap.
+    taken: HashSet<FeedId>,
+    /// Where feeds that were not taken yet stand below.
+    rest_below: Option<EntryKey>,
+    /// How many feeds to have at once.
+    most: usize,
 }
 
 /// One feed's stream: where its next entry lies at the latest, and what was already read of it.
@@ -222,17 +228,39 @@ impl PartialEq for Stream {
 impl Eq for Stream {}
 
 impl<'a> Streams<'a> {
-    fn new(snapshot: &'a Snapshot, newest: Vec<(FeedId, Timestamp)>, before: Option<EntryKey>) -> Self {
-        let unread = newest.into_iter().map(|(feed, listed_at)| {
-            let newest = EntryKey { listed_at, feed, seq: u32::MAX };
-            let next = before.map_or(newest, |before| before.min(newest));
-            Stream { next, feed, read: Vec::new(), read_to: before, step: FIRST_READ_ENTRIES }
-        });
-        Self { snapshot, heap: unread.collect() }
+    fn new(snapshot: &'a Snapshot, live: &'a Live, feeds: &'a FeedSet, query: &Query) -> Self {
+        // The entries of a page, and the one that says that there are more, come from so many feeds at most. Some more
+        // are at hand for articles that several carry.
+        let most = query.limit + query.limit / 4 + 1;
+        let (heap, taken) = (BinaryHeap::new(), HashSet::new());
+        let mut streams = Self { snapshot, live, feeds, before: query.before, heap, taken, rest_below: None, most };
+        streams.take_feeds();
+        streams
+    }
+
+    /// Takes feeds from the top that were not taken yet. Begins at the top each time: what has spoken meanwhile stands
+    /// there now, and nothing is passed over.
+    fn take_feeds(&mut self) {
+        let found = self.live.newest_of(self.feeds, self.before.map(|before| before.listed_at), self.most);
+        self.most *= 8;
+        for (feed, listed_at) in found.feeds {
+            if self.taken.insert(feed) {
+                let newest = EntryKey { listed_at, feed, seq: u32::MAX };
+                let next = self.before.map_or(newest, |before| before.min(newest));
+                let (read, step) = (Vec::new(), FIRST_READ_ENTRIES);
+                self.heap.push(Stream { next, feed, read, read_to: self.before, step });
+            }
+        }
+        self.rest_below = found.rest_below.map(|(listed_at, feed)| EntryKey { listed_at, feed, seq: 0 });
     }
 
     fn next(&mut self) -> Result<Option<Head>, StoreError> {
-        while let Some(mut stream) = self.heap.pop() {
+        loop {
+            // What was not taken may stand above what is left.
+            while self.rest_below.is_some_and(|rest| self.heap.peek().is_none_or(|top| top.next < rest)) {
+                self.take_feeds();
+            }
+            let Some(mut stream) = self.heap.pop() else { return Ok(None) };
             if let Some(head) = stream.read.pop() {
                 // With nothing left in hand, the stream goes back under a bound; it is read on only when that comes up.
                 stream.next = stream.read.last().map_or(head.key, |after| after.key);
@@ -248,6 +276,5 @@ impl<'a> Streams<'a> {
                 self.heap.push(stream);
             }
         }
-        Ok(None)
     }
 }

@@ -34,7 +34,7 @@ use crate::lists::roster::VoiceIndex;
 use crate::model::{EntryKey, Hash64, Link, Notice, NoticeKind, Role, Timestamp};
 use crate::store::{Snapshot, Store, StoreError};
 
-use super::live::{Bound, Live};
+use super::live::{Bound, FeedSet, Live};
 use super::merge;
 use super::page::{Page, Query, ViewHead};
 use super::people::{Dossier, Order, Past, Person, Present, Rolodex, Saying, State, Today};
@@ -399,12 +399,10 @@ impl Relations {
 
     /// The view of a relation, without feeds where it is no merge of some.
     pub fn view(&self, scene: &Scene<'_>, relation: Relation) -> View {
-        let mut feeds = Vec::new();
+        let mut feeds = FeedSet::default();
         if relation == Relation::Mutual {
             let desk = self.desk(scene);
-            let mut seen = HashSet::new();
-            let of_voices = mutual(&desk).into_iter().flat_map(|voice| desk.voices.feeds(voice)).copied();
-            feeds.extend(of_voices.filter(|feed| seen.insert(*feed)));
+            feeds = mutual(&desk).into_iter().flat_map(|voice| desk.voices.feeds(voice)).copied().collect();
         }
         View { head: head(relation), feeds }
     }

@@ -1,21 +1,20 @@
 //! Which feeds stand behind a path, and what the view is called.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::live::{Bound, Live};
+use super::live::{Bound, FeedSet, Live};
 use super::page::{Source, ViewHead};
 use crate::lists::opml::Outline;
-use crate::lists::roster::{Place, PlaceKind};
-use crate::model::{Feed, FeedId, FeedUrl};
+use crate::lists::roster::{PlaceIndex, PlaceKind};
+use crate::model::{Feed, FeedId};
 
 /// A stream of entries with a path.
 #[derive(Clone, Debug)]
 pub struct View {
     /// Its name and place.
     pub head: ViewHead,
-    /// The feeds that it merges, each once.
-    pub feeds: Vec<FeedId>,
+    /// The feeds that it merges.
+    pub feeds: FeedSet,
 }
 
 /// What a path leads to.
@@ -45,9 +44,9 @@ pub fn find(bound: &Bound, path: &str) -> Option<Found> {
         let voice = &roster.voices[voice];
         let about = format!("Everything that {} says.", voice.title);
         let head = ViewHead { path: voice.path.clone(), title: voice.title.clone(), about, above: Vec::new() };
-        return Some(Found::View(View { head, feeds: numbers(bound, voice.feeds.iter()) }));
+        return Some(Found::View(View { head, feeds: bound.numbers(voice.feeds.iter()) }));
     }
-    if let Some(place) = roster.place(path) {
+    if let Some(place) = roster.place_at(path) {
         return Some(Found::View(at_place(bound, place)));
     }
     let feed = bound.old_paths.get(path)?;
@@ -56,15 +55,13 @@ pub fn find(bound: &Bound, path: &str) -> Option<Found> {
 }
 
 fn everyone(bound: &Bound) -> View {
-    let lists = bound.roster.lists.iter().filter(|list| list.role.is_listened_to());
-    let feeds = lists.flat_map(|list| &list.subscriptions).map(|subscription| &subscription.feed);
     let head = ViewHead {
         path: LISTEN.to_owned(),
         title: "Everyone".to_owned(),
         about: "Everyone you listen to, newest first.".to_owned(),
         above: Vec::new(),
     };
-    View { head, feeds: numbers(bound, feeds) }
+    View { head, feeds: bound.everyone().clone() }
 }
 
 fn health(bound: &Bound) -> View {
@@ -74,11 +71,11 @@ fn health(bound: &Bound) -> View {
         about: "Who broke, moved, fell silent or came back: each told once, with what you can do.".to_owned(),
         above: Vec::new(),
     };
-    View { head, feeds: numbers(bound, bound.roster.feeds()) }
+    View { head, feeds: bound.listed().clone() }
 }
 
-fn at_place(bound: &Bound, place: &Place) -> View {
-    let subscriptions = bound.roster.subscriptions(place);
+fn at_place(bound: &Bound, index: PlaceIndex) -> View {
+    let place = &bound.roster.places[index];
     let about = match place.kind {
         PlaceKind::List => format!("Everything that the people in {} say.", place.title),
         PlaceKind::Folder => format!("Everything that is said in {}.", place.title),
@@ -86,12 +83,7 @@ fn at_place(bound: &Bound, place: &Place) -> View {
     };
     let head =
         ViewHead { path: place.path.clone(), title: place.title.clone(), about, above: bound.roster.above(place) };
-    View { head, feeds: numbers(bound, subscriptions.iter().map(|subscription| &subscription.feed)) }
-}
-
-fn numbers<'a>(bound: &Bound, feeds: impl Iterator<Item = &'a FeedUrl>) -> Vec<FeedId> {
-    let mut seen = HashSet::new();
-    feeds.filter_map(|url| bound.ids.get(url).copied()).filter(|id| seen.insert(*id)).collect()
+    View { head, feeds: bound.feeds_at(index) }
 }
 
 /// The outlines behind a view: what its `.opml` holds.
@@ -101,7 +93,7 @@ pub fn outlines(bound: &Bound, path: &str) -> Vec<Outline> {
         let lists = roster.lists.iter().filter(|list| list.role.is_listened_to());
         return lists
             .map(|list| Outline {
-                attributes: vec![("text".to_owned(), list.title.clone())],
+                attributes: [("text", &list.title)].into_iter().collect(),
                 children: list.outlines.clone(),
                 line: 1,
             })

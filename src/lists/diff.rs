@@ -94,17 +94,17 @@ pub fn edited_addresses(old: &Roster, new: &Roster) -> Vec<(FeedUrl, FeedUrl)> {
     let (mut left, mut came) = (HashSet::new(), HashSet::new());
     for list in &new.lists {
         let Some(before) = old.lists.iter().find(|before| before.name == list.name) else { continue };
-        let is_new: HashSet<&FeedUrl> = addresses(list).difference(&addresses(before)).copied().collect();
-        let is_gone: HashSet<&FeedUrl> = addresses(before).difference(&addresses(list)).copied().collect();
-        if is_new.is_empty() || is_gone.is_empty() {
+        let is_new = missing(list, old);
+        let is_gone = if is_new.is_empty() { HashSet::new() } else { missing(before, new) };
+        if is_gone.is_empty() {
             continue;
         }
         let mut gone: HashMap<Vec<&str>, Vec<&FeedUrl>> = HashMap::new();
         for subscription in before.subscriptions.iter().filter(|known| is_gone.contains(&known.feed)) {
-            gone.entry(way_to(old, subscription)).or_default().push(&subscription.feed);
+            gone.entry(way_to(old, subscription).collect()).or_default().push(&subscription.feed);
         }
         for subscription in list.subscriptions.iter().filter(|known| is_new.contains(&known.feed)) {
-            let Some(candidates) = gone.get(&way_to(new, subscription)) else { continue };
+            let Some(candidates) = gone.get(&way_to(new, subscription).collect::<Vec<_>>()) else { continue };
             let from = candidates.iter().find(|from| !left.contains(**from));
             if let Some(from) = from.filter(|_| came.insert(&subscription.feed)) {
                 left.insert(*from);
@@ -117,27 +117,28 @@ pub fn edited_addresses(old: &Roster, new: &Roster) -> Vec<(FeedUrl, FeedUrl)> {
 
 /// Feeds of both rosters whose outlines say something else now: another text, another home, another place.
 pub fn edited_outlines<'a>(old: &'a Roster, new: &'a Roster) -> impl Iterator<Item = &'a FeedUrl> {
-    let says = |roster: &'a Roster, feed: &'a FeedUrl| {
-        roster
-            .subscriptions_of(feed)
-            .map(|(list, known)| (&list.name, &known.title, &known.home, way_to(roster, known)))
+    let says_same = |(before, was): (&List, &Subscription), (after, is): (&List, &Subscription)| {
+        before.name == after.name && was.home == is.home && way_to(old, was).eq(way_to(new, is))
     };
-    new.feeds().filter(move |feed| old.subscriptions_of(feed).next().is_some() && says(old, feed).ne(says(new, feed)))
+    new.feeds().filter(move |feed| {
+        let (mut before, mut after) = (old.subscriptions_of(feed).peekable(), new.subscriptions_of(feed));
+        before.peek().is_some()
+            && !(before.by_ref().all(|was| after.next().is_some_and(|is| says_same(was, is))) && after.next().is_none())
+    })
 }
 
-fn addresses(list: &List) -> HashSet<&FeedUrl> {
-    list.subscriptions.iter().map(|known| &known.feed).collect()
+/// The feeds of a list that do not stand in the list of its name in another roster.
+fn missing<'a>(list: &'a List, other: &Roster) -> HashSet<&'a FeedUrl> {
+    let feeds = list.subscriptions.iter().map(|known| &known.feed);
+    feeds.filter(|feed| other.subscriptions_of(feed).all(|(other, _)| other.name != list.name)).collect()
 }
 
 /// The texts of the outlines from below the list down to a subscription.
-fn way_to<'a>(roster: &'a Roster, subscription: &'a Subscription) -> Vec<&'a str> {
-    let mut way = vec![subscription.title.as_str()];
-    let mut next = roster.places.get(subscription.place);
-    while let Some(place) = next.filter(|place| place.parent.is_some()) {
-        way.push(&place.title);
-        next = place.parent.and_then(|parent| roster.places.get(parent));
-    }
-    way
+fn way_to<'a>(roster: &'a Roster, subscription: &'a Subscription) -> impl Iterator<Item = &'a str> {
+    let place = roster.places.get(subscription.place);
+    let above = std::iter::successors(place, |place| roster.places.get(place.parent?));
+    let titles = above.take_while(|place| place.parent.is_some()).map(|place| place.title.as_str());
+    std::iter::once(subscription.title.as_str()).chain(titles)
 }
 
 /// A remembered departure, ready to be compared with many voices.

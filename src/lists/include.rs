@@ -163,7 +163,7 @@ impl<'a> Including<'a> {
             within.push(url.clone());
             let below = Spot { base: Some(url.url()), within, line: Some(outline.line), only: spot.only };
             self.level(&mut remote.outlines, &below, depth + 1, included, warnings);
-            become_folder(outline, remote.title.unwrap_or_else(|| url.to_string()));
+            become_folder(outline, &remote.title.unwrap_or_else(|| url.to_string()));
             outline.children.append(&mut remote.outlines);
             included.present.insert(url);
         }
@@ -182,12 +182,12 @@ fn address(outline: &Outline) -> Option<String> {
 }
 
 /// In exports an include is the folder that it has become: with its address it would be pulled in a second time.
-fn become_folder(outline: &mut Outline, title: String) {
-    outline.attributes.retain(|(name, _)| !["type", "url"].iter().any(|gone| name.eq_ignore_ascii_case(gone)));
-    if outline.attribute("text").or_else(|| outline.attribute("title")).is_none() {
-        outline.attributes.retain(|(name, _)| !name.eq_ignore_ascii_case("text"));
-        outline.attributes.insert(0, ("text".to_owned(), title));
-    }
+fn become_folder(outline: &mut Outline, title: &str) {
+    let is_named = outline.attribute("text").or_else(|| outline.attribute("title")).is_some();
+    let gone: &[&str] = if is_named { &["type", "url"] } else { &["type", "url", "text"] };
+    let kept = outline.attributes.iter().filter(|(name, _)| !gone.iter().any(|gone| name.eq_ignore_ascii_case(gone)));
+    let own = (!is_named).then_some(("text", title));
+    outline.attributes = own.into_iter().chain(kept).collect();
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! its siblings along; only a file that is empty, cut short, or something else altogether is refused. Knows nothing of
 //! what the outlines mean: that is the roster's business.
 
+mod attributes;
 mod charset;
 mod markup;
 pub(super) mod spots;
@@ -11,6 +12,7 @@ pub(super) mod spots;
 use std::borrow::Cow;
 use std::collections::HashSet;
 
+pub use attributes::Attributes;
 use markup::{Scanner, Tag, Token, shown};
 
 /// The most outlines that are read from one file.
@@ -37,7 +39,7 @@ pub struct Opml {
 pub struct Outline {
     /// All attributes, names as written, values with entities resolved. Names are well-formed and differ from each
     /// other, prefixes are declared, values hold only what XML can say: written with escaping, they make valid XML.
-    pub attributes: Vec<(String, String)>,
+    pub attributes: Attributes,
     /// The outlines below it.
     pub children: Vec<Outline>,
     /// The line of the file that it starts on, from 1.
@@ -48,8 +50,8 @@ impl Outline {
     /// The value of an attribute without surrounding space, its name in any letter case; `None` where it is missing or
     /// blank.
     pub fn attribute(&self, name: &str) -> Option<&str> {
-        let named = self.attributes.iter().filter(|(key, _)| key.eq_ignore_ascii_case(name));
-        named.map(|(_, value)| value.trim()).find(|value| !value.is_empty())
+        let mut named = self.attributes.iter().filter(|(key, _)| key.eq_ignore_ascii_case(name));
+        named.find_map(|(_, value)| Some(value.trim()).filter(|value| !value.is_empty()))
     }
 }
 
@@ -176,13 +178,14 @@ impl<'a> Reading<'a> {
         self.attach(outline);
     }
 
-    fn attributes(&self, attributes: Vec<(&str, Cow<'_, str>)>) -> Vec<(String, String)> {
+    fn attributes(&self, attributes: Vec<(&str, Cow<'_, str>)>) -> Attributes {
+        if attributes.iter().all(|(name, _)| !name.contains(':')) {
+            return attributes.into_iter().collect();
+        }
         let mut attributes: Vec<_> =
             attributes.into_iter().map(|(name, value)| (name.to_owned(), value.into_owned())).collect();
-        if attributes.iter().any(|(name, _)| name.contains(':')) {
-            self.declare_prefixes(&mut attributes);
-        }
-        attributes
+        self.declare_prefixes(&mut attributes);
+        attributes.into_iter().collect()
     }
 
     /// Makes prefixed attributes fit to be written outside of their document: the prefix's declaration is taken from

@@ -11,7 +11,10 @@ use crate::model::{FeedUrl, Role};
 use super::opml::{Opml, Outline, Warning};
 
 mod build;
+mod index;
 mod voices;
+
+use index::{Grouped, Index};
 
 /// Paths of views and services, which no list may take. A list whose slug is one of these becomes `list-…`.
 pub const RESERVED: [&str; 20] = [
@@ -69,13 +72,13 @@ pub struct Roster {
     /// Every feed once, in the order of addresses.
     feeds: Vec<FeedUrl>,
     /// For each feed, its subscriptions in the order of lists and documents.
-    subscriptions_of: Vec<Vec<(ListIndex, usize)>>,
+    subscriptions_of: Grouped<(ListIndex, usize)>,
     /// For each feed, the voices that it counts to, ascending.
-    voices_of: Vec<Vec<VoiceIndex>>,
-    /// The places in the order of their paths, each path once.
-    by_path: Vec<PlaceIndex>,
-    /// The voices in the order of their slugs.
-    by_slug: Vec<VoiceIndex>,
+    voices_of: Grouped<VoiceIndex>,
+    /// Where feeds, places and voices stand, by address, path and slug.
+    by_address: Index,
+    by_path: Index,
+    by_slug: Index,
 }
 
 /// One list.
@@ -170,14 +173,17 @@ pub enum PlaceKind {
 impl Roster {
     /// The place at a path, as `/followers/oakland-makers`: with a slash in front, none behind, no ending.
     pub fn place(&self, path: &str) -> Option<&Place> {
-        let found = self.by_path.binary_search_by(|&place| self.places[place].path.as_str().cmp(path)).ok()?;
-        self.places.get(self.by_path[found])
+        self.places.get(self.place_at(path)?)
+    }
+
+    /// Where the place at a path stands in [`Roster::places`].
+    pub fn place_at(&self, path: &str) -> Option<PlaceIndex> {
+        self.by_path.find(path, |place| &self.places[place].path)
     }
 
     /// The voice with a slug.
     pub fn voice(&self, slug: &str) -> Option<VoiceIndex> {
-        let found = self.by_slug.binary_search_by(|&voice| self.voices[voice].slug.as_str().cmp(slug)).ok()?;
-        Some(self.by_slug[found])
+        self.by_slug.find(slug, |voice| &self.voices[voice].slug)
     }
 
     /// What stands above a place, outermost first, as title and path: its list and folders.
@@ -229,14 +235,23 @@ impl Roster {
         self.feeds.iter()
     }
 
+    /// The same feeds, each with the voices that it counts to, ascending.
+    pub fn feeds_with_voices(&self) -> impl Iterator<Item = (&FeedUrl, &[VoiceIndex])> {
+        self.feeds.iter().zip(self.voices_of.iter())
+    }
+
     /// The voices that a feed counts to, ascending; none for a feed in no list.
     pub fn voices_of(&self, feed: &FeedUrl) -> &[VoiceIndex] {
-        self.number(feed).map_or(&[], |number| &self.voices_of[number])
+        self.number(feed).map_or(&[], |number| self.voices_of.get(number))
     }
 
     /// The subscriptions of a feed with the lists they are in, in the order of lists and documents.
     pub fn subscriptions_of(&self, feed: &FeedUrl) -> impl Iterator<Item = (&List, &Subscription)> {
-        let found = self.number(feed).map_or(&[][..], |number| &self.subscriptions_of[number]);
+        let found = self.number(feed).map_or(&[][..], |number| self.subscriptions_of.get(number));
+        self.subscriptions_at(found)
+    }
+
+    fn subscriptions_at(&self, found: &[(ListIndex, usize)]) -> impl Iterator<Item = (&List, &Subscription)> {
         found.iter().filter_map(|&(list, subscription)| {
             let list = self.lists.get(list)?;
             Some((list, list.subscriptions.get(subscription)?))
@@ -249,6 +264,6 @@ impl Roster {
     }
 
     fn number(&self, feed: &FeedUrl) -> Option<usize> {
-        self.feeds.binary_search(feed).ok()
+        self.by_address.find(feed.as_str(), |number| self.feeds[number].as_str())
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! Pure functions of the names; the order of siblings never matters. Knows nothing of outlines.
 
-use std::collections::HashMap;
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
 
 use sha2::{Digest, Sha256};
 
@@ -44,40 +45,39 @@ pub fn hash_digits(text: &str, digits: usize) -> String {
 /// `slugs` are their slugs. Where two are equal, or one is empty, they get `-` and six digits of the hash of what
 /// `key(sibling, 0)` says; those that are still equal get more digits, of `key(sibling, 1)`; what is equal in everything
 /// is counted through.
-pub(super) fn tell_apart(slugs: Vec<String>, key: impl Fn(usize, u8) -> String) -> Vec<String> {
-    let clashes = |names: &[String]| -> Vec<usize> {
+pub(super) fn tell_apart<'a>(slugs: &'a [String], key: impl Fn(usize, u8) -> String) -> Vec<Cow<'a, str>> {
+    let clashes = |names: &[Cow<'_, str>]| -> Vec<usize> {
         let mut count: HashMap<&str, usize> = HashMap::with_capacity(names.len());
         for name in names {
-            *count.entry(name).or_default() += 1;
+            *count.entry(name.as_ref()).or_default() += 1;
         }
-        (0..names.len()).filter(|&index| names[index].is_empty() || count[names[index].as_str()] > 1).collect()
+        (0..names.len()).filter(|&index| names[index].is_empty() || count[names[index].as_ref()] > 1).collect()
     };
-    let mut names = slugs;
+    let mut names: Vec<Cow<'_, str>> = slugs.iter().map(|slug| Cow::Borrowed(slug.as_str())).collect();
     let clashing = clashes(&names);
     if clashing.is_empty() {
         return names;
     }
-    let slugs = names.clone();
     let mut hashed = vec![false; names.len()];
     for index in clashing {
-        names[index] = format!("{}-{}", slugs[index], hash_digits(&key(index, 0), 6));
+        names[index] = Cow::Owned(format!("{}-{}", slugs[index], hash_digits(&key(index, 0), 6)));
         hashed[index] = true;
     }
     // A plain slug that happens to look like a hashed one keeps its name: the hashed one yields.
     for index in clashes(&names) {
         if hashed[index] {
-            names[index] = format!("{}-{}", slugs[index], hash_digits(&key(index, 1), 12));
+            names[index] = Cow::Owned(format!("{}-{}", slugs[index], hash_digits(&key(index, 1), 12)));
         }
     }
     let twins = clashes(&names);
-    let mut taken: std::collections::HashSet<String> = names.iter().cloned().collect();
-    let mut seen: HashMap<String, usize> = HashMap::new();
+    let mut taken: HashSet<Cow<'_, str>> = names.iter().cloned().collect();
+    let mut seen: HashMap<Cow<'_, str>, usize> = HashMap::new();
     for index in twins {
         let nth = seen.entry(names[index].clone()).or_default();
         *nth += 1;
         while *nth > 1 {
-            let name = format!("{}-{nth}", names[index]);
-            if taken.insert(name.clone()) {
+            let name = Cow::Owned(format!("{}-{nth}", names[index]));
+            if taken.insert(Cow::clone(&name)) {
                 names[index] = name;
                 break;
             }
@@ -115,10 +115,13 @@ mod tests {
         let siblings =
             [("ann", "u1"), ("bob", "u2"), ("ann", "u3"), ("", "u4"), ("cleo", "u5"), ("ann", "u6"), ("", "u7")];
         let in_order = |order: &[usize]| -> Vec<(String, String)> {
-            let slugs = order.iter().map(|&index| siblings[index].0.to_owned()).collect();
-            let names = tell_apart(slugs, |at, _| siblings[order[at]].1.to_owned());
-            let mut told: Vec<_> =
-                names.into_iter().zip(order).map(|(name, &index)| (siblings[index].1.to_owned(), name)).collect();
+            let slugs: Vec<String> = order.iter().map(|&index| siblings[index].0.to_owned()).collect();
+            let names = tell_apart(&slugs, |at, _| siblings[order[at]].1.to_owned());
+            let mut told: Vec<_> = names
+                .into_iter()
+                .zip(order)
+                .map(|(name, &index)| (siblings[index].1.to_owned(), name.into_owned()))
+                .collect();
             told.sort();
             told
         };
@@ -135,7 +138,7 @@ mod tests {
     fn even_twins_and_impostors_are_told_apart() {
         let impostor = format!("ann-{}", hash_digits("u", 6));
         let slugs = vec!["ann".to_owned(), "ann".to_owned(), "ann".to_owned(), impostor.clone()];
-        let names = tell_apart(slugs, |_, _| "u".to_owned());
+        let names = tell_apart(&slugs, |_, _| "u".to_owned());
         assert_eq!(names[3], impostor);
         let distinct: std::collections::HashSet<_> = names.iter().collect();
         assert_eq!(distinct.len(), 4, "{names:?}");

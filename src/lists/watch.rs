@@ -13,10 +13,12 @@ use std::time::Duration;
 
 use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
-/// How long after the first event the lists are read: editors save in several steps.
-pub const PAUSE: Duration = Duration::from_millis(300);
+/// How long after the last event the lists are read: editors save in several steps.
+pub const PAUSE: Duration = Duration::from_millis(100);
+/// How long after the first event they are read all the same, where something goes on writing.
+pub const MAX_PAUSE: Duration = Duration::from_millis(500);
 /// How often the lists are read without any event: events get lost, on network drives most of all.
 pub const REREAD: Duration = Duration::from_mins(1);
 /// How often the lists are read while the system refuses to watch.
@@ -34,8 +36,8 @@ pub struct Watcher {
     armed: Result<RecommendedWatcher, String>,
     heard: mpsc::Receiver<()>,
     hear: mpsc::Sender<()>,
-    /// When the present pause ends.
-    due: Option<Instant>,
+    /// When the present pause ends, and when it ends at the latest.
+    due: Option<(Instant, Instant)>,
     /// When the lists are read without any event.
     reread: Instant,
 }
@@ -57,14 +59,18 @@ impl Watcher {
         self.armed.as_ref().err().map(String::as_str)
     }
 
-    /// Waits until the lists should be read again: [`PAUSE`] after something happened to them, at the latest
-    /// [`REREAD`] after the last time. May be dropped while it waits; nothing is lost.
+    /// Waits until the lists should be read again: [`PAUSE`] after something last happened to them, or [`MAX_PAUSE`] after
+    /// it first did; at the latest [`REREAD`] after the last time. May be dropped while it waits; nothing is lost.
     pub async fn changed(&mut self) {
         if self.due.is_none() && timeout_at(self.reread, self.heard.recv()).await.is_ok() {
-            self.due = Some(moment() + PAUSE);
+            let now = moment();
+            self.due = Some((now + PAUSE, now + MAX_PAUSE));
         }
-        if let Some(due) = self.due {
-            sleep_until(due).await;
+        while let Some((quiet, latest)) = self.due {
+            if timeout_at(quiet.min(latest), self.heard.recv()).await.is_err() {
+                break;
+            }
+            self.due = Some((moment() + PAUSE, latest));
         }
         // What is armed anew sees the directories as they are now, and the caller reads after that: a change between
         // the two is at worst noticed twice.

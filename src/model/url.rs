@@ -2,15 +2,17 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 
 use url::Url;
 
 /// The address of a feed: an absolute `http` or `https` URL without a fragment.
 ///
 /// Two spellings of one address are equal after parsing (host in lower case, default port dropped, dots resolved).
+/// Copies share one text: an address stands in lists, rosters and feeds many times over.
 /// [`fmt::Display`] and [`fmt::Debug`] leave credentials out; [`FeedUrl::as_str`] has them, for dialling and storing only.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct FeedUrl(Url);
+pub struct FeedUrl(Arc<Url>);
 
 /// Why a text is no address of a feed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -64,6 +66,13 @@ impl FeedUrl {
         &self.0
     }
 
+    /// Shares the text of another one that is equal.
+    pub fn share(&mut self, other: &Self) {
+        if self == other {
+            self.0 = Arc::clone(&other.0);
+        }
+    }
+
     /// The host in lower case, an IPv6 address in brackets.
     pub fn host(&self) -> &str {
         self.0.host_str().unwrap_or_default()
@@ -83,7 +92,7 @@ impl TryFrom<Url> for FeedUrl {
             return Err(UrlFault::Scheme(url.scheme().to_owned()));
         }
         url.set_fragment(None);
-        Ok(Self(url))
+        Ok(Self(Arc::new(url)))
     }
 }
 

@@ -58,13 +58,13 @@ pub fn render(title: &str, outlines: &[Outline]) -> String {
 /// The attributes of an outline that can be written: well-named, each once, credentials cut, links only to the web,
 /// `text` first added where it is missing (OPML 2.0 requires it).
 fn attributes(outline: &Outline) -> Vec<(&str, Cow<'_, str>)> {
-    let mut out: Vec<(&str, Cow<'_, str>)> = Vec::with_capacity(outline.attributes.len() + 1);
-    if !outline.attributes.iter().any(|(name, _)| name == "text") {
+    let mut out: Vec<(&str, Cow<'_, str>)> = Vec::with_capacity(8);
+    if outline.attributes.iter().all(|(name, _)| name != "text") {
         let instead =
             ["text", "title", "xmlUrl", "url", "htmlUrl"].into_iter().find_map(|name| outline.attribute(name));
         out.push(("text", public(instead.unwrap_or_default(), true)));
     }
-    for (name, value) in &outline.attributes {
+    for (name, value) in outline.attributes.iter() {
         // Namespaces are declared once, on the root; of the names that XML keeps for itself two are harmless anywhere.
         let is_reserved = name == "xmlns"
             || name.split_once(':').is_some_and(|(prefix, local)| match prefix {
@@ -72,7 +72,7 @@ fn attributes(outline: &Outline) -> Vec<(&str, Cow<'_, str>)> {
                 "xml" => !matches!(local, "lang" | "base"),
                 _ => false,
             });
-        if is_reserved || !is_qualified_name(name) || out.iter().any(|(other, _)| other == name) {
+        if is_reserved || !is_qualified_name(name) || out.iter().any(|(other, _)| *other == name) {
             continue;
         }
         let is_one_of = |names: &[&str]| names.iter().any(|known| known.eq_ignore_ascii_case(name));
@@ -129,7 +129,7 @@ fn prefixes(outlines: &[Outline]) -> BTreeMap<&str, String> {
     let mut declared: BTreeMap<&str, &str> = BTreeMap::new();
     let mut waiting: Vec<&Outline> = outlines.iter().rev().collect();
     while let Some(outline) = waiting.pop() {
-        for (name, value) in &outline.attributes {
+        for (name, value) in outline.attributes.iter() {
             match name.split_once(':') {
                 Some(("xmlns", prefix)) => {
                     declared.entry(prefix).or_insert(value);

@@ -441,8 +441,7 @@ fn front_page(written: &str, site: &str) -> String {
 pub(super) fn outlines(bridges: &[Bridge]) -> Vec<Outline> {
     let outline = |bridge: &Bridge| {
         let attributes = [("type", "rss"), ("text", &bridge.site), ("xmlUrl", &bridge.link), ("htmlUrl", &bridge.link)];
-        let attributes = attributes.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
-        Outline { attributes, children: Vec::new(), line: 1 }
+        Outline { attributes: attributes.into_iter().collect(), children: Vec::new(), line: 1 }
     };
     bridges.iter().map(outline).collect()
 }

@@ -182,8 +182,7 @@ pub(super) fn explain(desk: &Desk<'_>, page: &mut Page) -> Result<(), StoreError
 /// The view of what quiet voices say.
 pub(super) fn view(desk: &Desk<'_>, head: crate::listen::page::ViewHead) -> view::View {
     let feeds = quiet_voices(desk).into_iter().flat_map(|(voice, _)| desk.voices.feeds(voice)).copied();
-    let mut seen = HashSet::new();
-    view::View { head, feeds: feeds.filter(|feed| seen.insert(*feed)).collect() }
+    view::View { head, feeds: feeds.collect() }
 }
 
 /// A quiet voice as its page shows it.

@@ -17,8 +17,8 @@ impl Roster {
     /// Makes the roster. The order of `inputs` does not matter.
     pub fn build(mut inputs: Vec<ListInput>) -> Self {
         inputs.sort_by(|a, b| a.name.cmp(&b.name));
-        let slugs = inputs.iter().map(|input| list_slug(&input.name)).collect();
-        let segments = tell_apart(slugs, |index, _| inputs[index].name.clone());
+        let slugs: Vec<String> = inputs.iter().map(|input| list_slug(&input.name)).collect();
+        let segments = tell_apart(&slugs, |index, _| inputs[index].name.clone());
         let mut building = Building::default();
         for (input, segment) in inputs.into_iter().zip(segments) {
             building.list(input, &segment);
@@ -120,8 +120,8 @@ impl Building {
         }
         let known: Vec<Known<'_>> = outlines.iter().map(Known::new).collect();
         let siblings: Vec<&Known<'_>> = known.iter().filter(|known| known.shape != Shape::Nothing).collect();
-        let slugs = siblings.iter().map(|sibling| slug(&sibling.name)).collect();
-        let segments = tell_apart(slugs, |index, round| {
+        let slugs: Vec<String> = siblings.iter().map(|sibling| slug(&sibling.name)).collect();
+        let segments = tell_apart(&slugs, |index, round| {
             let sibling = siblings[index];
             match (round, sibling.shape) {
                 (0, Shape::Folder) => format!("{}/{}", spot.names, sibling.name),
@@ -132,23 +132,31 @@ impl Building {
                 }
             }
         });
-        let mut segments = segments.into_iter();
+        let mut segments = segments.into_iter().zip(&slugs);
         for (position, known) in known.into_iter().enumerate() {
             if known.shape == Shape::Nothing {
                 for outline in below(known.outline) {
-                    self.warn_of_address(list, outline, feed(outline));
+                    self.warn_of_address(list, outline, Says::of(outline).feed(outline));
                 }
                 continue;
             }
-            let Some(segment) = segments.next() else { return };
+            let Some((segment, slug)) = segments.next() else { return };
             way.push(position as u32);
-            self.place(list, known, &segment, spot, way);
+            self.place(list, known, &segment, slug, spot, way);
             way.pop();
         }
     }
 
-    fn place(&mut self, list: ListIndex, known: Known<'_>, segment: &str, spot: &Spot<'_>, way: &mut Vec<u32>) {
-        let Known { outline, shape, name, feed } = known;
+    fn place(
+        &mut self,
+        list: ListIndex,
+        known: Known<'_>,
+        segment: &str,
+        slug: &str,
+        spot: &Spot<'_>,
+        way: &mut Vec<u32>,
+    ) {
+        let Known { outline, says, shape, name, feed } = known;
         let mut path = format!("{}/{segment}", spot.path);
         if path.len() > MAX_PATH_BYTES {
             path = format!("{}/-{}", spot.list_path, hash_digits(&path, 12));
@@ -157,7 +165,7 @@ impl Building {
         let place = self.roster.places.len();
         self.roster.places.push(Place {
             path: path.clone(),
-            title: if shape == Shape::Folder && name.is_empty() { UNNAMED.to_owned() } else { title(outline) },
+            title: if shape == Shape::Folder && name.is_empty() { UNNAMED.to_owned() } else { title(&name, outline) },
             kind: if shape == Shape::Folder { PlaceKind::Folder } else { PlaceKind::Voice },
             list,
             parent: Some(spot.parent),
@@ -173,13 +181,14 @@ impl Building {
             let below = Spot { parent: place, path: &path, names: &names, ..*spot };
             self.level(list, &outline.children, &below, way);
         } else {
-            self.subscribe(list, outline, feed, place);
+            self.subscribe(list, outline, &says, feed, place);
             for outline in below(outline).skip(1) {
-                self.subscribe(list, outline, self::feed(outline), place);
+                let says = Says::of(outline);
+                self.subscribe(list, outline, &says, says.feed(outline), place);
             }
             let is_person = shape == Shape::Person;
-            let home = if is_person { home(outline) } else { None };
-            self.units.push(Unit { place, list, is_person, slug: slug(&name), home });
+            let home = if is_person { says.home() } else { None };
+            self.units.push(Unit { place, list, is_person, slug: slug.to_owned(), home });
         }
         self.roster.places[place].subscriptions = start..self.roster.lists[list].subscriptions.len();
     }
@@ -189,13 +198,14 @@ impl Building {
         &mut self,
         list: ListIndex,
         outline: &Outline,
+        says: &Says<'_>,
         feed: Option<Result<FeedUrl, UrlFault>>,
         place: PlaceIndex,
     ) {
         match feed {
             Some(Ok(feed)) => self.roster.lists[list].subscriptions.push(Subscription {
-                title: title(outline),
-                home: home(outline),
+                title: title(&says.name(), outline),
+                home: says.home(),
                 voices: Vec::new(),
                 place,
                 line: outline.line,
@@ -221,9 +231,67 @@ impl Building {
     }
 }
 
+/// The attributes of an outline that mean something here, each as [`Outline::attribute`] gives it, found in one pass.
+#[derive(Default)]
+struct Says<'a> {
+    text: Option<&'a str>,
+    title: Option<&'a str>,
+    kind: Option<&'a str>,
+    xml_url: Option<&'a str>,
+    html_url: Option<&'a str>,
+    url: Option<&'a str>,
+}
+
+impl<'a> Says<'a> {
+    fn of(outline: &'a Outline) -> Self {
+        let mut says = Self::default();
+        for (name, value) in outline.attributes.iter() {
+            let known = [
+                ("text", &mut says.text),
+                ("title", &mut says.title),
+                ("type", &mut says.kind),
+                ("xmlUrl", &mut says.xml_url),
+                ("htmlUrl", &mut says.html_url),
+                ("url", &mut says.url),
+            ];
+            let meant = known.into_iter().find(|(known, said)| said.is_none() && known.eq_ignore_ascii_case(name));
+            if let Some((_, said)) = meant {
+                *said = Some(value.trim()).filter(|value| !value.is_empty());
+            }
+        }
+        says
+    }
+
+    /// The feed that the outline names, or why its address is none. An outline that names only its home page, and nothing
+    /// below it, is a subscription to the feed of that page.
+    fn feed(&self, outline: &Outline) -> Option<Result<FeedUrl, UrlFault>> {
+        if let Some(address) = self.xml_url {
+            return Some(FeedUrl::parse(address));
+        }
+        let is_feed = |kind: &str| FEED_TYPES.iter().any(|feed| feed.eq_ignore_ascii_case(kind));
+        let is_other = self.url.is_some() || self.kind.is_some_and(|kind| !is_feed(kind));
+        if is_other || !outline.children.is_empty() {
+            return None;
+        }
+        FeedUrl::parse(self.html_url?).ok().map(Ok)
+    }
+
+    /// What the outline calls itself, without credentials: some exporters call a feed by its address. Paths are made of
+    /// it, too. Empty where it says nothing.
+    fn name(&self) -> Cow<'a, str> {
+        redact_text(self.text.or(self.title).unwrap_or_default())
+    }
+
+    /// The home page that the outline names.
+    fn home(&self) -> Option<String> {
+        FeedUrl::parse(self.html_url?).ok().map(|home| home.to_string())
+    }
+}
+
 /// An outline, and what is found out about it once.
 struct Known<'a> {
     outline: &'a Outline,
+    says: Says<'a>,
     shape: Shape,
     name: Cow<'a, str>,
     feed: Option<Result<FeedUrl, UrlFault>>,
@@ -231,18 +299,19 @@ struct Known<'a> {
 
 impl<'a> Known<'a> {
     fn new(outline: &'a Outline) -> Self {
-        let feed = feed(outline);
-        Self { outline, shape: shape(outline, feed.as_ref()), name: name(outline), feed }
+        let says = Says::of(outline);
+        let feed = says.feed(outline);
+        Self { outline, shape: shape(outline, &says, feed.as_ref()), name: says.name(), feed, says }
     }
 }
 
 /// What an outline is.
-fn shape(outline: &Outline, feed: Option<&Result<FeedUrl, UrlFault>>) -> Shape {
+fn shape(outline: &Outline, says: &Says<'_>, feed: Option<&Result<FeedUrl, UrlFault>>) -> Shape {
     let usable = matches!(feed, Some(Ok(_)));
     if outline.children.is_empty() {
         return if usable { Shape::Feed } else { Shape::Nothing };
     }
-    let is_person = outline.attribute("type").is_some_and(|kind| kind.eq_ignore_ascii_case("person"));
+    let is_person = says.kind.is_some_and(|kind| kind.eq_ignore_ascii_case("person"));
     let is_feed = feed.is_some();
     if !is_person && !is_feed {
         return Shape::Folder;
@@ -267,32 +336,11 @@ fn below(outline: &Outline) -> impl Iterator<Item = &Outline> {
 }
 
 fn feeds_below(outline: &Outline) -> impl Iterator<Item = FeedUrl> {
-    below(outline).filter_map(|outline| feed(outline)?.ok())
+    below(outline).filter_map(|outline| Says::of(outline).feed(outline)?.ok())
 }
 
-/// The feed that an outline names, or why its address is none. An outline that names only its home page, and nothing
-/// below it, is a subscription to the feed of that page.
-fn feed(outline: &Outline) -> Option<Result<FeedUrl, UrlFault>> {
-    if let Some(address) = outline.attribute("xmlUrl") {
-        return Some(FeedUrl::parse(address));
-    }
-    let is_other = outline.attribute("url").is_some()
-        || outline.attribute("type").is_some_and(|kind| !FEED_TYPES.iter().any(|feed| feed.eq_ignore_ascii_case(kind)));
-    if is_other || !outline.children.is_empty() {
-        return None;
-    }
-    FeedUrl::parse(outline.attribute("htmlUrl")?).ok().map(Ok)
-}
-
-/// What an outline calls itself, without credentials: some exporters call a feed by its address. Paths are made of it,
-/// too. Empty where it says nothing.
-fn name(outline: &Outline) -> Cow<'_, str> {
-    redact_text(outline.attribute("text").or_else(|| outline.attribute("title")).unwrap_or_default())
-}
-
-/// What an outline is called in front of people.
-fn title(outline: &Outline) -> String {
-    let name = name(outline);
+/// What an outline of a name is called in front of people.
+fn title(name: &str, outline: &Outline) -> String {
     if !name.is_empty() {
         let mut title = String::with_capacity(name.len());
         for word in name.split_whitespace() {
@@ -310,11 +358,6 @@ fn title(outline: &Outline) -> String {
         }
         None => UNNAMED.to_owned(),
     }
-}
-
-/// The home page that an outline names.
-fn home(outline: &Outline) -> Option<String> {
-    FeedUrl::parse(outline.attribute("htmlUrl")?).ok().map(|home| home.to_string())
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use crate::lists::slug::tell_apart;
 use crate::model::FeedUrl;
 
 use super::build::Unit;
+use super::index::{Grouped, Index};
 use super::{ListIndex, PlaceIndex, Roster, Voice, VoiceIndex};
 
 /// Joins units into voices and completes the roster.
@@ -18,24 +19,17 @@ pub(super) fn gather(mut roster: Roster, units: &[Unit]) -> Roster {
         unit_of_place[unit.place] = Some(index);
     }
     // The units that hold each feed, in order, each once.
-    let holders: Vec<Vec<usize>> = roster
-        .subscriptions_of
-        .iter()
-        .map(|subscriptions| {
-            let places = subscriptions.iter().map(|&(list, at)| roster.lists[list].subscriptions[at].place);
-            let mut holders: Vec<usize> = places.filter_map(|place| unit_of_place[place]).collect();
-            holders.dedup();
-            holders
-        })
-        .collect();
+    let mut holders: Grouped<usize> = Grouped::with_capacity(roster.feeds.len(), units.len());
+    for subscriptions in roster.subscriptions_of.iter() {
+        let places = subscriptions.iter().map(|&(list, at)| roster.lists[list].subscriptions[at].place);
+        holders.add(places.filter_map(|place| unit_of_place[place]));
+    }
     // The numbers of each unit's feeds in document order, each once.
-    let feeds_of: Vec<Vec<usize>> = units
-        .iter()
-        .map(|unit| {
-            let numbers = number_of[unit.list][roster.places[unit.place].subscriptions.clone()].iter().copied();
-            each_once(numbers)
-        })
-        .collect();
+    let mut feeds_of: Grouped<usize> = Grouped::with_capacity(units.len(), units.len());
+    for unit in units {
+        let numbers = &number_of[unit.list][roster.places[unit.place].subscriptions.clone()];
+        feeds_of.add(each_once(numbers.iter().copied()));
+    }
 
     let mut groups = Groups::new(units.len());
     let mut is_shared = vec![false; holders.len()];
@@ -56,7 +50,7 @@ pub(super) fn gather(mut roster: Roster, units: &[Unit]) -> Roster {
     }
 
     // A single outline of a feed that several people share stands for all of them and is no voice of its own.
-    let is_guest = |unit: usize| !units[unit].is_person && feeds_of[unit].iter().all(|&feed| is_shared[feed]);
+    let is_guest = |unit: usize| !units[unit].is_person && feeds_of.get(unit).iter().all(|&feed| is_shared[feed]);
     let mut members: Vec<Vec<usize>> = Vec::new();
     let mut voice_of_group: Vec<Option<VoiceIndex>> = vec![None; units.len()];
     let mut unit_voice: Vec<Option<VoiceIndex>> = vec![None; units.len()];
@@ -69,12 +63,13 @@ pub(super) fn gather(mut roster: Roster, units: &[Unit]) -> Roster {
         unit_voice[unit] = Some(voice);
     }
 
-    let mut voices_of: Vec<Vec<VoiceIndex>> = Vec::with_capacity(holders.len());
-    for holders in &holders {
-        let mut these: Vec<VoiceIndex> = holders.iter().filter_map(|&unit| unit_voice[unit]).collect();
+    let mut voices_of: Grouped<VoiceIndex> = Grouped::with_capacity(holders.len(), members.len());
+    let mut these: Vec<VoiceIndex> = Vec::new();
+    for holders in holders.iter() {
+        these.clear();
+        these.extend(holders.iter().filter_map(|&unit| unit_voice[unit]));
         these.sort_unstable();
-        these.dedup();
-        voices_of.push(these);
+        voices_of.add(these.iter().copied());
     }
 
     let mut slugs = Vec::with_capacity(members.len());
@@ -84,11 +79,11 @@ pub(super) fn gather(mut roster: Roster, units: &[Unit]) -> Roster {
         slugs.push(slug);
     }
     for unit in (0..units.len()).filter(|&unit| is_guest(unit)) {
-        for &voice in feeds_of[unit].iter().flat_map(|&feed| &voices_of[feed]) {
+        for &voice in feeds_of.get(unit).iter().flat_map(|&feed| voices_of.get(feed)) {
             stand(&mut roster.voices[voice], units[unit].place, units[unit].list);
         }
     }
-    address(&mut roster.voices, slugs);
+    address(&mut roster.voices, &slugs);
     for (unit, voice) in units.iter().zip(&unit_voice) {
         roster.places[unit.place].voice = *voice;
     }
@@ -96,7 +91,7 @@ pub(super) fn gather(mut roster: Roster, units: &[Unit]) -> Roster {
         for &(list, at) in subscriptions {
             let subscription = &mut roster.lists[list].subscriptions[at];
             let own = unit_of_place[subscription.place].and_then(|unit| unit_voice[unit]);
-            subscription.voices = own.map_or_else(|| voices_of[feed].clone(), |voice| vec![voice]);
+            subscription.voices = own.map_or_else(|| voices_of.get(feed).to_vec(), |voice| vec![voice]);
         }
     }
     roster.voices_of = voices_of;
@@ -106,26 +101,36 @@ pub(super) fn gather(mut roster: Roster, units: &[Unit]) -> Roster {
 
 /// Gives each feed a number: its place among the addresses. Answers the number of each subscription of each list.
 fn number_feeds(roster: &mut Roster) -> Vec<Vec<usize>> {
-    let mut all: Vec<(&FeedUrl, (ListIndex, usize))> = Vec::new();
+    let mut all: Vec<(u128, &FeedUrl, (ListIndex, usize))> = Vec::new();
     for (number, list) in roster.lists.iter().enumerate() {
-        all.extend(list.subscriptions.iter().enumerate().map(|(at, found)| (&found.feed, (number, at))));
+        let found = list.subscriptions.iter().enumerate();
+        all.extend(found.map(|(at, found)| (beginning(&found.feed), &found.feed, (number, at))));
     }
     all.sort_unstable();
     let mut number_of: Vec<Vec<usize>> = roster.lists.iter().map(|list| vec![0; list.subscriptions.len()]).collect();
-    let mut feeds: Vec<FeedUrl> = Vec::new();
-    let mut subscriptions_of: Vec<Vec<(ListIndex, usize)>> = Vec::new();
-    for (feed, subscription) in all {
+    let mut feeds: Vec<FeedUrl> = Vec::with_capacity(all.len());
+    let mut subscriptions_of: Grouped<(ListIndex, usize)> = Grouped::with_capacity(all.len(), all.len());
+    for (_, feed, subscription) in all {
         if feeds.last() != Some(feed) {
             feeds.push(feed.clone());
-            subscriptions_of.push(Vec::new());
+            subscriptions_of.begin();
         }
         number_of[subscription.0][subscription.1] = feeds.len() - 1;
-        if let Some(subscriptions) = subscriptions_of.last_mut() {
-            subscriptions.push(subscription);
-        }
+        subscriptions_of.push(subscription);
     }
+    feeds.shrink_to_fit();
     (roster.feeds, roster.subscriptions_of) = (feeds, subscriptions_of);
     number_of
+}
+
+/// What addresses mostly differ in, as a number in whose order they stand: the 16 bytes behind `http`. Comparing those
+/// first, without a look at the text, sorts 100,000 addresses in a third of the time.
+fn beginning(feed: &FeedUrl) -> u128 {
+    let mut bytes = [0; 16];
+    let text = feed.as_str().as_bytes().get("http".len()..).unwrap_or_default();
+    let length = text.len().min(bytes.len());
+    bytes[..length].copy_from_slice(&text[..length]);
+    u128::from_be_bytes(bytes)
 }
 
 /// The same values in the same order, each once.
@@ -157,19 +162,19 @@ fn folded(roster: &Roster, unit: &Unit) -> String {
 }
 
 /// A voice without its address, and the slug of its name.
-fn describe(roster: &Roster, units: &[Unit], members: &[usize], feeds_of: &[Vec<usize>]) -> (Voice, String) {
+fn describe(roster: &Roster, units: &[Unit], members: &[usize], feeds_of: &Grouped<usize>) -> (Voice, String) {
     // The outline that names the voice: a person's folder knows best; beyond that the choice must not depend on which
     // list holds what, or the voice's address would change with a move.
     let main = members.iter().copied().min_by(|&a, &b| {
         let rank = |unit: usize| {
             let title = &roster.places[units[unit].place].title;
-            (!units[unit].is_person, title, feeds_of[unit].first().copied())
+            (!units[unit].is_person, title, feeds_of.get(unit).first().copied())
         };
         rank(a).cmp(&rank(b))
     });
     let main = main.expect("a voice has at least one outline");
     let main_first = || std::iter::once(main).chain(members.iter().copied().filter(|&unit| unit != main));
-    let feeds = each_once(main_first().flat_map(|unit| feeds_of[unit].iter().copied()));
+    let feeds = each_once(main_first().flat_map(|unit| feeds_of.get(unit).iter().copied()));
     let homes = each_once(main_first().flat_map(|unit| {
         let subscriptions = roster.subscriptions(&roster.places[units[unit].place]).iter();
         units[unit].home.iter().chain(subscriptions.filter_map(|subscription| subscription.home.as_ref()))
@@ -198,7 +203,7 @@ fn stand(voice: &mut Voice, place: PlaceIndex, list: ListIndex) {
     }
 }
 
-fn address(voices: &mut [Voice], slugs: Vec<String>) {
+fn address(voices: &mut [Voice], slugs: &[String]) {
     let segments = tell_apart(slugs, |index, round| {
         let mut feeds: Vec<String> = voices[index].feeds.iter().map(ToString::to_string).collect();
         if round == 0 {
@@ -208,17 +213,14 @@ fn address(voices: &mut [Voice], slugs: Vec<String>) {
     });
     for (voice, segment) in voices.iter_mut().zip(segments) {
         voice.path = format!("/voices/{segment}");
-        voice.slug = segment;
+        voice.slug = segment.into_owned();
     }
 }
 
 fn index(roster: &mut Roster) {
-    let mut by_path: Vec<PlaceIndex> = (0..roster.places.len()).collect();
-    by_path.sort_by(|&a, &b| roster.places[a].path.cmp(&roster.places[b].path));
-    by_path.dedup_by(|a, b| roster.places[*a].path == roster.places[*b].path);
-    let mut by_slug: Vec<VoiceIndex> = (0..roster.voices.len()).collect();
-    by_slug.sort_by(|&a, &b| roster.voices[a].slug.cmp(&roster.voices[b].slug));
-    (roster.by_path, roster.by_slug) = (by_path, by_slug);
+    roster.by_address = Index::of(roster.feeds.iter().map(FeedUrl::as_str));
+    roster.by_path = Index::of(roster.places.iter().map(|place| place.path.as_str()));
+    roster.by_slug = Index::of(roster.voices.iter().map(|voice| voice.slug.as_str()));
 }
 
 /// Disjoint sets.

@@ -287,6 +287,5 @@ pub(super) fn village() -> Page {
 }
 
 pub(super) fn outline(attributes: &[(&str, &str)], children: Vec<Outline>) -> Outline {
-    let attributes = attributes.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-    Outline { attributes: attributes.collect(), children, line: 1 }
+    Outline { attributes: attributes.iter().copied().collect(), children, line: 1 }
 }

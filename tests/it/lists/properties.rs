@@ -15,11 +15,9 @@ fn render(outlines: &[Outline]) -> String {
             continue;
         };
         text.push_str("<outline");
-        for (name, value) in &outline.attributes {
-            let value = quick_xml::escape::escape(value.as_str())
-                .replace('\n', "&#10;")
-                .replace('\r', "&#13;")
-                .replace('\t', "&#9;");
+        for (name, value) in outline.attributes.iter() {
+            let value =
+                quick_xml::escape::escape(value).replace('\n', "&#10;").replace('\r', "&#13;").replace('\t', "&#9;");
             text.push_str(&[" ", name, "=\"", &value, "\""].concat());
         }
         text.push('>');

@@ -212,7 +212,7 @@ fn silence_is_measured_by_the_feeds_own_rhythm() {
 fn bound(address: &str) -> Bound {
     let attributes =
         [("text", "Kiln <Lane> & sons"), ("xmlUrl", address), ("htmlUrl", "https://ann:secret@kiln.example/")];
-    let attributes = attributes.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+    let attributes = attributes.into_iter().collect();
     let opml = Opml { outlines: vec![Outline { attributes, children: Vec::new(), line: 1 }], ..Opml::default() };
     let list = ListInput { name: "desired".to_owned(), role: Role::Desired, opml, fault: None };
     let roster = Roster::build(vec![list]);
