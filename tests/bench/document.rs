@@ -187,10 +187,10 @@ fn html(farm: &Farm, feed: u32, entry: u32, chance: &mut Rng) -> String {
         match chance.u8(0..14) {
             0 => {
                 let (name, height) = (chance.u32(..), chance.u32(300..900));
-                let _ = write!(
+                let _ = writeln!(
                     out,
                     "<figure class=\"wp-block-image size-large\"><img src=\"{site}/{feed}/media/{name:x}.jpg\" \
-                     width=\"1024\" height=\"{height}\" alt=\"{}\" loading=\"lazy\"></figure>\n",
+                     width=\"1024\" height=\"{height}\" alt=\"{}\" loading=\"lazy\"></figure>",
                     word(chance)
                 );
             }

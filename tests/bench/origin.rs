@@ -173,7 +173,7 @@ async fn bind(farm: &mut Farm) -> anyhow::Result<Vec<TcpListener>> {
     Err(error).with_context(|| format!("no port is free on {} loopback addresses (see `ulimit -n`)", farm.hosts))
 }
 
-type Answer = Result<Response<Full<Bytes>>, Infallible>;
+type Answer = Response<Full<Bytes>>;
 
 async fn accept(
     listener: TcpListener,
@@ -207,7 +207,7 @@ async fn converse(
     origin: &Origin,
     answer: fn(&Origin, &Request<Incoming>) -> Answer,
 ) {
-    let service = service_fn(|request| std::future::ready(answer(origin, &request)));
+    let service = service_fn(|request| std::future::ready(Ok::<_, Infallible>(answer(origin, &request))));
     // Whoever goes away early is nobody's fault here.
     let _ = http1::Builder::new().keep_alive(!origin.farm.close).serve_connection(TokioIo::new(stream), service).await;
 }
@@ -247,7 +247,7 @@ impl Origin {
     fn answer(&self, request: &Request<Incoming>) -> Answer {
         let field = |name: HeaderName| request.headers().get(name).and_then(|value| value.to_str().ok());
         let Some(feed) = self.farm.feed_at(request.uri().path()) else {
-            return Ok(plain(StatusCode::NOT_FOUND, "There is no such feed.\n"));
+            return plain(StatusCode::NOT_FOUND, "There is no such feed.\n");
         };
         let (count, modified) = self.on_shelf(feed, |shelf| {
             let count = shelf.posted.len() as u32;
@@ -279,7 +279,7 @@ impl Origin {
         if !is_same && u64::from(feed) == self.poster.load(Relaxed) {
             let _ = self.served_at.compare_exchange(0, now().millis(), Relaxed, Relaxed);
         }
-        Ok(head.body(Full::new(body)).expect("all fields are printable"))
+        head.body(Full::new(body)).expect("all fields are printable")
     }
 
     /// Answers whoever measures.
@@ -295,10 +295,10 @@ impl Origin {
             (&Method::POST, "/reset") => Some(self.reset()),
             _ => None,
         };
-        Ok(match done {
+        match done {
             Some(text) => plain(StatusCode::OK, text),
             None => plain(StatusCode::BAD_REQUEST, "That is not understood.\n"),
-        })
+        }
     }
 
     fn counts(&self) -> Counts {
@@ -354,7 +354,7 @@ impl Origin {
     }
 }
 
-fn plain(status: StatusCode, text: impl Into<Bytes>) -> Response<Full<Bytes>> {
+fn plain(status: StatusCode, text: impl Into<Bytes>) -> Answer {
     let mut response = Response::new(Full::new(text.into()));
     *response.status_mut() = status;
     response

@@ -63,20 +63,19 @@ impl Report {
         median(self.rounds.iter().map(figure).collect())
     }
 
-    fn circumstances(&self) -> String {
+    fn machine(&self) -> String {
+        format!("{}, {}", self.date, self.machine)
+    }
+
+    fn farm(&self) -> String {
         let scheme = if self.tls { "HTTPS" } else { "HTTP" };
         let close = if self.close { ", a connection for each poll" } else { "" };
         let rounds = match self.rounds.len() {
             1 => "one round".to_owned(),
             more => format!("medians of {more} rounds"),
         };
-        format!(
-            "{}, {}; {} feeds on {} hosts over {scheme}{close}; {rounds}.",
-            self.date,
-            self.machine,
-            grouped(f64::from(self.feeds)),
-            self.hosts
-        )
+        let (feeds, hosts, interval) = (grouped(f64::from(self.feeds)), self.hosts, self.interval_seconds);
+        format!("{feeds} feeds on {hosts} hosts over {scheme}{close}, polled every {interval} s; {rounds}")
     }
 
     /// What goes into the plot.
@@ -87,14 +86,18 @@ impl Report {
             client_unchanged: self.of(|round| round.client.unchanged_us) / 1000.0,
             client_cold: self.of(|round| round.client.cold_us) / 1000.0,
             parser_cold: self.of(|round| round.parser.cold_us) / 1000.0,
-            circumstances: self.circumstances(),
+            machine: self.machine(),
+            farm: self.farm(),
         }
     }
 
     /// Markdown: a table with ratios, and what one core can do.
     pub(crate) fn markdown(&self) -> String {
-        let mut out =
-            format!("{}\n\n| | listend | bare client | ratio |\n| --- | ---: | ---: | ---: |\n", self.circumstances());
+        let mut out = format!(
+            "{}; {}.\n\n| | listend | bare client | ratio |\n| --- | ---: | ---: | ---: |\n",
+            self.machine(),
+            self.farm()
+        );
         let mut row = |what: &str, ours: String, theirs: String, ratio: String| {
             // Writing into a String never fails.
             let _ = writeln!(out, "| {what} | {ours} | {theirs} | {ratio} |");
