@@ -179,7 +179,7 @@ fn json(farm: &Farm, feed: u32, home: &str, entries: &[Said]) -> String {
 /// The text of an entry: most are short, some are long, 1.4 KB on average.
 fn html(farm: &Farm, feed: u32, entry: u32, chance: &mut Rng) -> String {
     // A feed's own size, so that documents differ as much as outside: from 10 to 60 KB.
-    let size = 380.0 * 6f64.powf(f64::from(feed.wrapping_mul(2_654_435_761) >> 8) / f64::from(1 << 24));
+    let size = 350.0 * 6f64.powf(f64::from(feed.wrapping_mul(2_654_435_761) >> 8) / f64::from(1 << 24));
     let size = (size * (0.5 + chance.f64())) as usize;
     let site = farm.site(feed);
     let mut out = String::with_capacity(size + 1024);

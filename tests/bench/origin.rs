@@ -181,6 +181,7 @@ async fn accept(
     origin: Arc<Origin>,
     answer: fn(&Origin, &Request<Incoming>) -> Answer,
 ) {
+    let is_host = listener.local_addr().is_ok_and(|address| address.port() == origin.farm.port);
     let connections = TaskTracker::new();
     loop {
         let Ok((stream, _)) = listener.accept().await else {
@@ -191,7 +192,7 @@ async fn accept(
         let (tls, origin) = (tls.clone(), Arc::clone(&origin));
         connections.spawn(async move {
             let _ = stream.set_nodelay(true);
-            origin.counters.connections.fetch_add(1, Relaxed);
+            origin.counters.connections.fetch_add(u64::from(is_host), Relaxed);
             let Some(tls) = tls else { return converse(stream, &origin, answer).await };
             let Ok(stream) = tls.accept(stream).await else { return };
             let counters = &origin.counters;
