@@ -10,7 +10,7 @@ use clap::Args;
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Farm {
     /// Feeds that are listened to; there is one more, which is added to a list later
-    #[arg(long, default_value_t = 2000)]
+    #[arg(long, default_value_t = 2000, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     pub(crate) feeds: u32,
     /// Hosts that they live on, each a loopback address of its own
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=60_000))]

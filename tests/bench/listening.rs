@@ -74,12 +74,16 @@ pub(crate) struct Daemon {
 }
 
 const PAUSE: Duration = Duration::from_millis(100);
+/// Between two questions to the daemon while it is measured; they are its work, too.
+const LONG_PAUSE: Duration = Duration::from_millis(300);
 /// Where something is to be timed, it is looked for so often.
 const SHORT_PAUSE: Duration = Duration::from_millis(2);
 /// What happens without a poll happens within this.
 const PATIENCE: Duration = Duration::from_mins(2);
-/// Polls of each feed while nothing changes.
-const WARM_ROUNDS: u64 = 2;
+/// Polls while nothing changes, at least: the kernel counts in hundredths of a second, and few feeds make few of them.
+const UNCHANGED_POLLS: u64 = 4000;
+/// Polls of each feed while nothing changes, at most.
+const MAX_ROUNDS: u64 = 10;
 /// How often a kept page is asked for; the median counts.
 const KEPT_ROUNDS: usize = 15;
 /// The share of the feeds that post.
@@ -184,12 +188,13 @@ pub(crate) fn listen(setting: &Setting) -> anyhow::Result<Listened> {
         let line = metrics.lines().find_map(|line| line.strip_prefix("listend_entries_total "));
         Ok(line.and_then(|count| count.parse().ok()).unwrap_or_default())
     };
-    wait_until("every entry is stored", setting.long(), PAUSE, || Ok(stored()? >= expected))?;
+    wait_until("every entry is stored", setting.long(), LONG_PAUSE, || Ok(stored()? >= expected))?;
     let (cold_seconds, cold_us) = (started.elapsed().as_secs_f64(), daemon.cpu_seconds()? / feeds * 1e6);
     let peak_mib = memory_mib(&daemon.process.id(), "VmHWM")?;
     let document_bytes = setting.counts()?.plain_bytes as f64;
 
-    let (unchanged_us, during) = polls(setting, &daemon, WARM_ROUNDS)?;
+    let rounds = UNCHANGED_POLLS.div_ceil(u64::from(setting.farm.feeds)).min(MAX_ROUNDS);
+    let (unchanged_us, during) = polls(setting, &daemon, rounds)?;
     let connections = during.connections as f64 / during.requests as f64;
     setting.tell(&format!("POST /advance?share={CHANGED}"))?;
     let (changed_us, _) = polls(setting, &daemon, 1)?;
