@@ -1,7 +1,8 @@
 //! How fast documents are read and entries cleaned, beside `feed-rs`, a bare `quick-xml` scan and `ammonia` alone, in one
 //! run: only what was measured together compares.
 //!
-//! Reads the feeds over 10 KB of the corpus (`LISTEND_CORPUS`, by default `../shared/corpus`); without it, a made one.
+//! Reads the feeds over 10 KB of the corpus (`LISTEND_CORPUS`, by default `../shared/corpus`); without it, those that the
+//! example `bench` makes.
 
 #![allow(
     missing_docs,
@@ -9,10 +10,18 @@
     reason = "criterion's macros make an undocumented main; a bench may fail loudly"
 )]
 
+#[path = "../tests/bench/document.rs"]
+#[allow(dead_code, reason = "the example uses the rest")]
+mod document;
+#[path = "../tests/bench/farm.rs"]
+#[allow(dead_code, reason = "the example uses the rest")]
+mod farm;
+
 use std::hint::black_box;
 use std::path::{Path, PathBuf};
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use farm::Farm;
 use listend::feeds::clean::{self, Cleaner};
 use listend::feeds::identity::reconcile;
 use listend::feeds::parse::parse;
@@ -20,6 +29,9 @@ use listend::listen::said::{Channel, Furniture, Hearing, Names, said};
 use listend::listen::sites::Sites;
 use listend::model::{Change, Document, Feed, FeedId, FeedUrl, Markup, Said, Timestamp};
 use url::Url;
+
+/// Made feeds that are read where there are no others.
+const MADE: u32 = 60;
 
 /// The well-formed XML feeds over 10 KB that all contestants can read.
 fn documents() -> Vec<Vec<u8>> {
@@ -32,13 +44,11 @@ fn documents() -> Vec<Vec<u8>> {
         feeds.filter_map(|line| std::fs::read(corpus.join(line["file"].as_str()?)).ok()).collect();
     documents.retain(|body| std::str::from_utf8(body).is_ok() && feed_rs::parser::parse(body.as_slice()).is_ok());
     if documents.is_empty() {
-        let item = format!(
-            "<item><title>t</title><link>http://a.example/</link><guid>1</guid><description>{}</description></item>",
-            "&lt;p&gt;text&lt;/p&gt; ".repeat(100)
-        );
-        documents.push(
-            format!("<rss version=\"2.0\"><channel><title>t</title>{}</channel></rss>", item.repeat(40)).into_bytes(),
-        );
+        let farm = Farm { feeds: MADE, hosts: MADE, tls: false, close: false, port: 80 };
+        let made = (0..MADE)
+            .map(|feed| document::document(&farm, feed, Timestamp::from_seconds(1_795_377_600), &[]).into_bytes());
+        // A scan of XML makes nothing of JSON.
+        documents.extend(made.filter(|body| body.starts_with(b"<")));
     }
     documents
 }
