@@ -1,7 +1,7 @@
 //! `/status.json`: lists and feeds as they stand, for programs. The feeds are written in pieces, so that an answer about
 //! 100,000 of them never stands in memory as a whole.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashSet, VecDeque};
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -70,7 +70,6 @@ const MAX_WARNINGS: usize = 100;
 pub struct StatusBody {
     live: Arc<Live>,
     bound: Arc<Bound>,
-    lists_of: HashMap<FeedId, Vec<usize>>,
     ready: VecDeque<Bytes>,
     after: Option<FeedId>,
     is_first: bool,
@@ -81,26 +80,16 @@ impl StatusBody {
     /// Starts the answer: version, times and lists; the feeds follow as they are read.
     pub fn new(live: Arc<Live>, started_at: Timestamp, is_ready: bool) -> Self {
         let bound = live.bound();
-        let mut lists_of: HashMap<FeedId, Vec<usize>> = HashMap::new();
         let mut lists = Vec::new();
-        for (index, list) in bound.roster.lists.iter().enumerate() {
-            let mut voices = HashSet::new();
-            let mut feeds = HashSet::new();
-            let mut entries = 0;
-            for subscription in &list.subscriptions {
-                voices.extend(subscription.voices.iter().copied());
-                let Some(id) = bound.ids.get(&subscription.feed) else { continue };
-                if feeds.insert(*id) {
-                    lists_of.entry(*id).or_default().push(index);
-                    entries += u64::from(live.feed(*id).map_or(0, |feed| feed.entries));
-                }
-            }
+        for list in &bound.roster.lists {
+            let voices: HashSet<_> = list.subscriptions.iter().flat_map(|subscription| &subscription.voices).collect();
+            let feeds = bound.feeds_in(list);
             lists.push(ListStatus {
                 name: &list.name,
                 role: list.role.as_str(),
                 voices: voices.len(),
                 feeds: feeds.len(),
-                entries,
+                entries: live.entries_of(&feeds),
                 fault: list.fault.as_deref(),
                 warnings: list.warnings.iter().take(MAX_WARNINGS).map(warning).collect(),
             });
@@ -111,7 +100,7 @@ impl StatusBody {
             json(&lists)
         );
         let ready = VecDeque::from([Bytes::from(head)]);
-        Self { live, bound, lists_of, ready, after: None, is_first: true, is_done: false }
+        Self { live, bound, ready, after: None, is_first: true, is_done: false }
     }
 
     fn piece(&mut self) -> String {
@@ -119,9 +108,10 @@ impl StatusBody {
         let mut piece = String::with_capacity(feeds.len() * 2000);
         for feed in &feeds {
             // Feeds that left all lists are kept for a while, and are not shown.
-            let Some(lists) = self.lists_of.get(&feed.id) else { continue };
-            let names = lists.iter().map(|list| self.bound.roster.lists[*list].name.as_str()).collect();
-            for status in rows(&self.bound, feed, names) {
+            if !self.bound.listed().contains(feed.id) {
+                continue;
+            }
+            for status in rows(&self.bound, feed) {
                 if !std::mem::take(&mut self.is_first) {
                     piece.push(',');
                 }
@@ -139,15 +129,18 @@ impl StatusBody {
 }
 
 /// A row for each address at which outlines name the feed, each with the lists that it stands in.
-fn rows<'a>(bound: &'a Bound, feed: &'a Feed, lists: Vec<&'a str>) -> Vec<FeedStatus<'a>> {
-    if feed.aliases.is_empty() {
-        return vec![feed_status(feed, lists)];
-    }
-    let row = |url: &'a FeedUrl| {
+fn rows<'a>(bound: &'a Bound, feed: &'a Feed) -> Vec<FeedStatus<'a>> {
+    let lists_of = |url: &'a FeedUrl| {
         let mut lists: Vec<&str> = bound.roster.subscriptions_of(url).map(|(list, _)| list.name.as_str()).collect();
         lists.dedup();
+        lists
+    };
+    if feed.aliases.is_empty() {
+        return vec![feed_status(feed, lists_of(&feed.url))];
+    }
+    let row = |url: &'a FeedUrl| {
         let moved_to = (url != feed.address()).then(|| feed.address().to_string());
-        FeedStatus { url: url.to_string(), moved_to, ..feed_status(feed, lists) }
+        FeedStatus { url: url.to_string(), moved_to, ..feed_status(feed, lists_of(url)) }
     };
     feed.addresses().filter(|url| bound.ids.get(*url) == Some(&feed.id)).map(row).collect()
 }

@@ -82,6 +82,11 @@ impl Bound {
         feeds
     }
 
+    /// The feeds of a list.
+    pub fn feeds_in(&self, list: &List) -> FeedSet {
+        self.roster.place_at(&list.path).map_or_else(FeedSet::default, |place| self.feeds_at(place))
+    }
+
     /// The numbers of some feeds.
     pub fn numbers<'a>(&self, feeds: impl Iterator<Item = &'a FeedUrl>) -> FeedSet {
         feeds.filter_map(|url| self.ids.get(url).copied()).collect()
@@ -251,6 +256,16 @@ impl Live {
     /// How many of these feeds were never asked.
     pub fn unasked_among(&self, set: &FeedSet) -> usize {
         self.slots().unasked_among(set)
+    }
+
+    /// How many entries are stored of these feeds.
+    pub fn entries_of(&self, set: &FeedSet) -> u64 {
+        let of_some = |some: &[FeedId]| {
+            let slots = self.slots();
+            let entries = some.iter().filter_map(|id| slots.by_id.get(id)).map(|slot| u64::from(slot.feed.entries));
+            entries.sum::<u64>()
+        };
+        set.chunks(FEEDS_AT_ONCE).map(of_some).sum()
     }
 
     /// Calls `look` with every feed, in the order of their numbers. No lock is held meanwhile.

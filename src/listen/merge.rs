@@ -278,3 +278,93 @@ impl<'a> Streams<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lists::opml;
+    use crate::lists::roster::{ListInput, Roster};
+    use crate::model::{Change, Hash64, Known, Link, Role};
+    use crate::store::{FeedUpdate, Store, TakeOver};
+
+    /// An entry that was listed at so many seconds.
+    fn entry(feed: FeedId, seq: u32, at: i64, link: String) -> Entry {
+        let listed_at = Timestamp::from_seconds(at);
+        Entry {
+            key: EntryKey { listed_at, feed, seq },
+            first_seen: listed_at,
+            guid: format!("{}#{seq}", feed.0),
+            link: Some(link),
+            title: format!("{} says {seq}", feed.0),
+            authors: Vec::new(),
+            published: None,
+            updated: None,
+            summary: None,
+            content: None,
+            categories: Vec::new(),
+            enclosures: Vec::new(),
+            comments: None,
+            language: None,
+            origin: None,
+        }
+    }
+
+    fn change(entry: Entry) -> Change {
+        let EntryKey { listed_at, seq, .. } = entry.key;
+        let link = entry.link.as_deref().and_then(Link::to).map(|link| Hash64(link.page));
+        let (guid, carried_on) = (Hash64(u64::from(seq)), 0);
+        let now =
+            Known { seq, listed_at, first_seen: listed_at, guid, link, fingerprint: guid, carried_on, purged: false };
+        Change { was: None, now, entry: Some(entry) }
+    }
+
+    /// Forty feeds: the newest entries of thirty are one article, which every page shows as one entry; far more feeds than
+    /// a small page takes at once have to be looked into to fill it.
+    #[test]
+    fn pages_of_any_size_follow_one_another_through_all_feeds() {
+        let home = tempfile::tempdir().expect("there is room");
+        let store = Store::open(home.path(), 1 << 20).expect("it is new");
+        let outlines: Vec<String> =
+            (10..50).map(|n| format!("<outline text='{n}' xmlUrl='https://{n}.example/'/>")).collect();
+        let opml = opml::parse(format!("<opml>{}</opml>", outlines.concat()).as_bytes()).expect("it is OPML");
+        let list = ListInput { name: "all".to_owned(), role: Role::Followers, opml, fault: None };
+        let roster = Arc::new(Roster::build(vec![list]));
+        let urls: Vec<_> = roster.feeds().cloned().collect();
+        let new = TakeOver { urls: urls.clone(), ..TakeOver::default() };
+        let feeds = store.take_over(&new, Timestamp::default()).expect("the disk is there");
+        let mut updates: Vec<FeedUpdate> = feeds
+            .into_iter()
+            .enumerate()
+            .map(|(n, feed)| {
+                let own = |seq: u32| format!("https://elsewhere.example/{n}/{seq}");
+                let shared = if n < 30 { "https://elsewhere.example/shared".to_owned() } else { own(1) };
+                let at = n as i64;
+                let entries = [entry(feed.id, 0, at, own(0)), entry(feed.id, 1, 1000 - at, shared)];
+                FeedUpdate { changes: entries.map(change).into(), feed, said: Vec::new(), events: Vec::new() }
+            })
+            .collect();
+        store.commit(&mut updates).expect("the disk is there");
+        let live = Live::default();
+        let ids = urls.into_iter().zip(updates.iter().map(|update| update.feed.id)).collect();
+        live.update(updates.into_iter().map(|update| (update.feed, true)));
+        live.set_roster(roster, ids, HashMap::new());
+        let (snapshot, bound) = (store.snapshot().expect("the disk is there"), live.bound());
+        let Some(view::Found::View(view)) = view::find(&bound, "/all") else { panic!("there is such a list") };
+        let pages = |limit| {
+            let mut places = Vec::new();
+            let mut query = Query { limit, ..Query::default() };
+            loop {
+                let page = page(&snapshot, &live, &bound, &view, &query).expect("the disk is there");
+                assert!(page.entries.len() <= limit);
+                places.extend(page.entries.iter().map(|listed| listed.entry.key.listed_at.seconds()));
+                let Some(next) = page.next else { return places };
+                query.before = Some(next);
+            }
+        };
+        // The copy that was seen first stands for the article.
+        let expected: Vec<i64> = (961..=971).rev().chain((0..40).rev()).collect();
+        for limit in [1, 3, 40, 500] {
+            assert_eq!(pages(limit), expected, "{limit}");
+        }
+    }
+}

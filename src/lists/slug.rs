@@ -45,7 +45,7 @@ pub fn hash_digits(text: &str, digits: usize) -> String {
 /// `slugs` are their slugs. Where two are equal, or one is empty, they get `-` and six digits of the hash of what
 /// `key(sibling, 0)` says; those that are still equal get more digits, of `key(sibling, 1)`; what is equal in everything
 /// is counted through.
-pub(super) fn tell_apart<'a>(slugs: &'a [String], key: impl Fn(usize, u8) -> String) -> Vec<Cow<'a, str>> {
+pub(super) fn tell_apart(slugs: &[String], key: impl Fn(usize, u8) -> String) -> Vec<Cow<'_, str>> {
     let clashes = |names: &[Cow<'_, str>]| -> Vec<usize> {
         let mut count: HashMap<&str, usize> = HashMap::with_capacity(names.len());
         for name in names {

@@ -71,15 +71,15 @@ pub(super) fn feed_id(page: &Page, site: &Site) -> String {
 pub(super) fn ids(page: &Page, site: &Site) -> Vec<String> {
     let age = |entry: &Entry| (entry.first_seen, entry.key);
     let mut keepers: HashMap<&str, &Entry> = HashMap::new();
-    for Listed { entry, .. } in page.entries.iter().filter(|listed| may_claim(listed)) {
+    let may_claim: Vec<bool> = page.entries.iter().map(may_claim).collect();
+    for (Listed { entry, .. }, _) in page.entries.iter().zip(&may_claim).filter(|(_, may_claim)| **may_claim) {
         let keeper = keepers.entry(&entry.guid).or_insert(entry);
         if age(entry) < age(keeper) {
             *keeper = entry;
         }
     }
-    let ids = page.entries.iter().map(|listed| {
-        let entry = &listed.entry;
-        let keeps = may_claim(listed) && keepers.get(entry.guid.as_str()).is_some_and(|keeper| keeper.key == entry.key);
+    let ids = page.entries.iter().zip(&may_claim).map(|(Listed { entry, .. }, may_claim)| {
+        let keeps = *may_claim && keepers.get(entry.guid.as_str()).is_some_and(|keeper| keeper.key == entry.key);
         if keeps { entry.guid.clone() } else { own_id(site, entry.key) }
     });
     ids.collect()
@@ -90,20 +90,22 @@ fn may_claim(Listed { entry, source, .. }: &Listed) -> bool {
     if !uri::is_worldwide_id(&entry.guid) {
         return false;
     }
-    match Url::parse(&entry.guid) {
-        Ok(id) if matches!(id.scheme(), "http" | "https") => {
-            let mut urls =
-                std::iter::once(&source.url).chain(&source.former_urls).filter_map(|url| Url::parse(url).ok());
-            plain_host(&id).is_some() && urls.any(|feed| plain_host(&id) == plain_host(&feed))
-        }
-        _ => true,
+    let scheme = entry.guid.split(':').next().unwrap_or_default();
+    if !["http", "https"].iter().any(|web| web.eq_ignore_ascii_case(scheme)) {
+        return true;
     }
+    let id = comparable_host(&entry.guid);
+    id.is_some() && std::iter::once(&source.url).chain(&source.former_urls).any(|url| comparable_host(url) == id)
 }
 
-/// The host without `www.`; the parser has put it in lower case.
-fn plain_host(url: &Url) -> Option<&str> {
+/// The host of an address in lower case and without `www.`.
+fn comparable_host(url: &str) -> Option<Cow<'_, str>> {
+    if let Some(host) = uri::plain_host(url) {
+        return Some(Cow::Borrowed(host.strip_prefix("www.").unwrap_or(host)));
+    }
+    let url = Url::parse(url).ok()?;
     let host = url.host_str()?.trim_end_matches('.');
-    Some(host.strip_prefix("www.").unwrap_or(host))
+    Some(Cow::Owned(host.strip_prefix("www.").unwrap_or(host).to_owned()))
 }
 
 /// An id made from the entry's key. The date in it is that of the scheme, not of the entry (RFC 4151, section 2.1).

@@ -29,17 +29,19 @@ const DOUBTFUL: [bool; 256] = {
     table
 };
 
-/// Bytes that begin a character which is perhaps not written as it is.
-const SPECIAL: [bool; 256] = {
+/// Bytes that begin a character which is perhaps not written as it is: in text, and in attributes.
+const SPECIAL_IN_TEXT: [bool; 256] = special(b"<>&\r");
+const SPECIAL_IN_ATTRIBUTES: [bool; 256] = special(b"<>&\"\r\n\t");
+
+const fn special(marks: &[u8]) -> [bool; 256] {
     let mut table = DOUBTFUL;
-    let marks = b"<>&\"\r\n\t";
     let mut at = 0;
     while at < marks.len() {
         table[marks[at] as usize] = true;
         at += 1;
     }
     table
-};
+}
 
 /// The text without the characters that XML forbids. All formats leave them out, so that they say the same.
 pub(super) fn sayable(text: &str) -> Cow<'_, str> {
@@ -55,9 +57,10 @@ pub(super) fn sayable(text: &str) -> Cow<'_, str> {
 /// sections 2.11 and 3.3.3) go in as references.
 pub(super) fn escape_into(out: &mut String, text: &str, in_attribute: bool) {
     let bytes = text.as_bytes();
+    let special = if in_attribute { &SPECIAL_IN_ATTRIBUTES } else { &SPECIAL_IN_TEXT };
     let mut written = 0;
     let mut at = 0;
-    while let Some(step) = bytes[at..].iter().position(|&byte| SPECIAL[usize::from(byte)]) {
+    while let Some(step) = bytes[at..].iter().position(|&byte| special[usize::from(byte)]) {
         at += step;
         let Some(c) = text[at..].chars().next() else { break };
         let instead = match c {
@@ -65,9 +68,9 @@ pub(super) fn escape_into(out: &mut String, text: &str, in_attribute: bool) {
             '>' => Some("&gt;"),
             '&' => Some("&amp;"),
             '\r' => Some("&#13;"),
-            '"' if in_attribute => Some("&quot;"),
-            '\n' if in_attribute => Some("&#10;"),
-            '\t' if in_attribute => Some("&#9;"),
+            '"' => Some("&quot;"),
+            '\n' => Some("&#10;"),
+            '\t' => Some("&#9;"),
             _ => (!is_sayable(c)).then_some(""),
         };
         if let Some(instead) = instead {
