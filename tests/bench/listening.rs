@@ -28,6 +28,8 @@ pub(crate) struct Listened {
     pub(crate) changed_us: f64,
     /// New connections for each poll of a feed that has not changed.
     pub(crate) connections: f64,
+    /// The share of those whose TLS session was resumed; 0 without TLS.
+    pub(crate) resumed: f64,
     /// Memory at most while all entries are new, in MiB.
     pub(crate) peak_mib: f64,
     /// Memory after all of this, in MiB.
@@ -196,6 +198,7 @@ pub(crate) fn listen(setting: &Setting) -> anyhow::Result<Listened> {
     let rounds = UNCHANGED_POLLS.div_ceil(u64::from(setting.farm.feeds)).min(MAX_ROUNDS);
     let (unchanged_us, during) = polls(setting, &daemon, rounds)?;
     let connections = during.connections as f64 / during.requests as f64;
+    let resumed = during.resumed as f64 / (during.connections as f64).max(1.0);
     setting.tell(&format!("POST /advance?share={CHANGED}"))?;
     let (changed_us, _) = polls(setting, &daemon, 1)?;
 
@@ -223,6 +226,7 @@ pub(crate) fn listen(setting: &Setting) -> anyhow::Result<Listened> {
         unchanged_us,
         changed_us,
         connections,
+        resumed,
         peak_mib,
         resident_mib,
         entries: expected,
@@ -247,6 +251,7 @@ fn polls(setting: &Setting, daemon: &Daemon, rounds: u64) -> anyhow::Result<(f64
     let during = Counts {
         requests: after.requests - before.requests,
         connections: after.connections - before.connections,
+        resumed: after.resumed - before.resumed,
         ..after
     };
     Ok((cpu / during.requests as f64 * 1e6, during))

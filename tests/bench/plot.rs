@@ -109,7 +109,7 @@ text { font: 13px system-ui, sans-serif; fill: #1f2328; }
 fn place(ms: f64) -> f64 {
     let (least, most) = (f64::from(DECADES.0), f64::from(DECADES.1));
     let share = (ms.log10() - least) / (most - least);
-    LEFT + share.clamp(0.005, 1.0) * (RIGHT - LEFT)
+    LEFT + share.clamp(0.0, 1.0) * (RIGHT - LEFT)
 }
 
 fn panel(out: &mut String, y: &mut f64, title: &str, mut bars: Vec<Bar>) {
@@ -144,7 +144,7 @@ fn panel(out: &mut String, y: &mut f64, title: &str, mut bars: Vec<Bar>) {
             LEFT - 8.0,
             escaped(&bar.name),
             *y,
-            end - LEFT,
+            (end - LEFT).max(1.0),
             end + 6.0,
             bar.ms
         );

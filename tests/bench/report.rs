@@ -179,9 +179,11 @@ impl Report {
             (false, true) => "over HTTP, each on a connection of its own",
             (false, false) => "over HTTP, on connections that are kept",
         };
+        let resumed = self.of(|round| round.listend.resumed) * 100.0;
+        let resumed = if self.tls { format!(", {resumed:.0} % of them TLS sessions resumed") } else { String::new() };
         let _ = write!(
             out,
-            "\nOne core polls {} unchanged feeds an hour {kind} ({:.2} new connections a poll): 3,600 s a core ÷ {unchanged:.1} µs.\n\
+            "\nOne core polls {} unchanged feeds an hour {kind} ({:.2} new connections a poll{resumed}): 3,600 s a core ÷ {unchanged:.1} µs.\n\
              First poll: {:.1} s until all {} entries were stored.\n",
             grouped(3.6e9 / unchanged),
             self.of(|round| round.listend.connections),
