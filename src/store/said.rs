@@ -19,7 +19,7 @@ const WALK: &str = "walk";
 
 impl Streams<'_> {
     /// Keeps what entries say of others; what is not, or no longer, stored is left out.
-    pub(super) fn keep_said(&mut self, said: &[Said]) -> Result<(), Fault> {
+    pub(super) fn keep_said<'s>(&mut self, said: impl IntoIterator<Item = &'s Said>) -> Result<(), Fault> {
         for said in said {
             let place = entry_bytes(said.key);
             if self.entries.get(&place)?.is_none() {
