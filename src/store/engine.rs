@@ -220,6 +220,14 @@ impl Engine {
     }
 }
 
+impl Drop for Engine {
+    /// What a contained panic left behind can make redb panic once more when it closes the file: contained like the rest.
+    fn drop(&mut self) {
+        let opened = self.database.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+        let _ = contained(|| Ok(drop(opened)));
+    }
+}
+
 /// Opens the database of a storage in one of the two ways.
 pub(super) fn open_in(
     mode: Mode,
