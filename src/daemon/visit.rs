@@ -38,6 +38,9 @@ use claims::Claims;
 
 /// The usual places are looked at in one of so many polls that meet a page without a feed, the first one included.
 const POLLS_PER_GUESS: u32 = 8;
+/// Up to here a document is read where it was received: it takes a millisecond or two, and some tens at worst, while
+/// another thread costs two wake-ups and memory of its own.
+const SMALL_DOCUMENT_BYTES: usize = 64 << 10;
 /// So long after the daemon was asked to stop, answers that are on their way are still waited for.
 const ENDING_GRACE: Duration = Duration::from_secs(1);
 
@@ -232,7 +235,7 @@ impl Visitor {
         let base = answer.base();
         let content_type = answer.content_type.clone();
         let body: Bytes = answer.body.clone();
-        let read = self.work(move || {
+        let read = self.work(body.len(), move || {
             let body_hash = hash(&body);
             if old_hash == Some(body_hash) {
                 return None;
@@ -288,11 +291,8 @@ impl Visitor {
         let (bound, is_pushed) = (self.app.live.bound(), self.is_pushed(old.id));
         let under = Circumstances { bound, limits: *limits, is_pushed, jitter: chance(), now: now() };
         let is_found = taken.found.is_some();
-        // Only a document takes long.
-        let applied = match &taken.document {
-            Some(_) => self.work(move || apply(&app, &before, taken, &under)).await,
-            None => apply(&app, &before, taken, &under),
-        };
+        let bytes = taken.document.as_ref().map_or(0, |read| read.bytes);
+        let applied = self.work(bytes, move || apply(&app, &before, taken, &under)).await;
         match applied {
             Ok(applied) => {
                 report(old, &applied.feed, applied.added, is_found);
@@ -342,9 +342,12 @@ impl Visitor {
         true
     }
 
-    /// Reads and cleans away from the tasks that wait for sockets, and no more at once than there are processors: what
-    /// strangers make long must not take every thread.
-    async fn work<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> T {
+    /// Reads or cleans a document of so many bytes. A large one away from the tasks that wait for sockets, and no more at
+    /// once than there are processors: what strangers make long must not take every thread.
+    async fn work<T: Send + 'static>(&self, bytes: usize, work: impl FnOnce() -> T + Send + 'static) -> T {
+        if bytes <= SMALL_DOCUMENT_BYTES {
+            return work();
+        }
         let _place = self.processors.acquire().await;
         blocking(work).await
     }

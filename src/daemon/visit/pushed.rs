@@ -65,7 +65,7 @@ impl Visitor {
         let max_bytes = self.app.config.load().fetch.max_body_bytes;
         // As a visit resolves addresses: against the address that answered.
         let base = feed.validators.from.as_ref().unwrap_or(feed.address()).to_string();
-        let read = self.work(move || {
+        let read = self.work(usize::MAX, move || {
             let base = base.parse().map_err(|_| "the feed's own address cannot be read".to_owned())?;
             let body = fetch::unpacked(body, max_bytes).ok_or("it is too large, or broken, when unpacked")?;
             let document = parse::parse(&body, content_type.as_deref(), &base).map_err(|fault| fault.to_string())?;
@@ -80,7 +80,7 @@ impl Visitor {
         let _claim = self.claims.claim(id).await;
         let Some(feed) = self.app.live.feed(id) else { return TakenIn::NotKept };
         let (app, before) = (Arc::clone(&self.app), Arc::clone(&feed));
-        let merged = self.work(move || merge(&app, &app.live.bound(), &before, &document, bytes, now())).await;
+        let merged = self.work(bytes, move || merge(&app, &app.live.bound(), &before, &document, bytes, now())).await;
         match merged {
             Ok(Merged { changes, heard, added, identity, .. }) => {
                 let shows = changes.iter().any(|change| change.entry.is_some());
