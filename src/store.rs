@@ -165,7 +165,7 @@ impl Store {
                 return Err(error);
             }
         };
-        self.journal.stored(noted);
+        self.journal.stored(&noted);
         for (update, count) in updates.iter_mut().zip(counts) {
             if let Some(count) = count {
                 update.feed.entries = count.entries;

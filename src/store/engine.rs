@@ -224,7 +224,10 @@ impl Drop for Engine {
     /// What a contained panic left behind can make redb panic once more when it closes the file: contained like the rest.
     fn drop(&mut self) {
         let opened = self.database.get_mut().unwrap_or_else(PoisonError::into_inner).take();
-        let _ = contained(|| Ok(drop(opened)));
+        let _ = contained(|| {
+            drop(opened);
+            Ok(())
+        });
     }
 }
 

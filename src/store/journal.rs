@@ -147,7 +147,7 @@ impl Journal {
     }
 
     /// What was taken is stored.
-    pub(super) fn stored(&self, taken: Taken) {
+    pub(super) fn stored(&self, taken: &Taken) {
         let Some(n) = taken.file else { return };
         let mut lines = self.lock();
         // Where it cannot be emptied, its lines stay: they are old, and every reader sees that.
@@ -230,7 +230,7 @@ mod tests {
         assert_eq!(feeds(&taken.states), [1, 2]);
         assert_eq!(first.note(&feed(3)).expect("there is room"), Noted::First);
         assert_eq!(feeds(&journal(directory.path()).take().states), [1, 2, 3], "killed in the commit");
-        first.stored(taken);
+        first.stored(&taken);
         assert_eq!(feeds(&journal(directory.path()).take().states), [3], "killed after it");
 
         let failed = first.take();
@@ -242,14 +242,14 @@ mod tests {
         let taken = first.take();
         assert_eq!(feeds(&taken.states), [3, 4]);
         first.note(&feed(5)).expect("there is room");
-        first.stored(taken);
+        first.stored(&taken);
         let after = journal(directory.path());
         assert!(feeds(&after.take().states).contains(&5), "lines behind the commit stay");
 
         // Until everything is stored that any of the files holds.
         for _ in 0..2 {
             let taken = first.take();
-            first.stored(taken);
+            first.stored(&taken);
         }
         assert!(!first.is_waiting() && !journal(directory.path()).is_waiting());
     }
@@ -280,7 +280,7 @@ mod tests {
         }
         assert_eq!(journal.note(&feed(0)).expect("there is room"), Noted::NoRoom);
         let taken = journal.take();
-        journal.stored(taken);
+        journal.stored(&taken);
         assert_eq!(journal.note(&feed(0)).expect("there is room"), Noted::First);
     }
 }
