@@ -78,8 +78,10 @@ impl Journal {
         for (n, path) in paths.iter().enumerate() {
             match std::fs::read(path) {
                 Ok(bytes) => {
-                    lines.waiting.extend(read(&bytes));
-                    lines.ends[n] = bytes.len() as u64;
+                    let (states, end) = read(&bytes);
+                    lines.waiting.extend(states);
+                    // New lines go where the first unreadable one begins.
+                    lines.ends[n] = end as u64;
                 }
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => return Err(error),
@@ -187,9 +189,9 @@ fn line(state: &FeedState) -> Vec<u8> {
     line
 }
 
-/// The lines of a file, up to the first that is torn or broken.
-fn read(mut bytes: &[u8]) -> Vec<FeedState> {
-    let mut states = Vec::new();
+/// The lines of a file up to the first that is torn or broken, and where that begins.
+fn read(file: &[u8]) -> (Vec<FeedState>, usize) {
+    let (mut states, mut bytes) = (Vec::new(), file);
     while let Some((length, rest)) = bytes.split_first_chunk()
         && let Some((sum, rest)) = rest.split_first_chunk()
         && let Some((said, rest)) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)
@@ -199,7 +201,7 @@ fn read(mut bytes: &[u8]) -> Vec<FeedState> {
         states.push(FeedState { feed: FeedId(u32::from_le_bytes(*feed)), bytes: state.to_vec() });
         bytes = rest;
     }
-    states
+    (states, file.len() - bytes.len())
 }
 
 #[cfg(test)]
@@ -258,17 +260,18 @@ mod tests {
     fn a_torn_or_broken_line_ends_its_file_and_nothing_else() {
         let states = [7, 8].map(|number| FeedState { feed: FeedId(number), bytes: encode_state(&feed(number)) });
         let whole: Vec<u8> = states.iter().flat_map(line).collect();
-        assert_eq!(read(&whole), states);
+        assert_eq!(read(&whole), (states.to_vec(), whole.len()));
         let first = line(&states[0]).len();
         for cut in 0..whole.len() {
-            assert_eq!(read(&whole[..cut]).len(), usize::from(cut >= first), "cut at {cut}");
+            let kept = usize::from(cut >= first);
+            assert_eq!(read(&whole[..cut]), (states[..kept].to_vec(), kept * first), "cut at {cut}");
         }
         for at in first..whole.len() {
             let mut broken = whole.clone();
             broken[at] ^= 0x55;
-            assert_eq!(read(&broken), states[..1], "broken at {at}");
+            assert_eq!(read(&broken), (states[..1].to_vec(), first), "broken at {at}");
         }
-        assert_eq!(read(&[0; 4096]), [], "as a power cut may leave it");
+        assert_eq!(read(&[0; 4096]), (Vec::new(), 0), "as a power cut may leave it");
     }
 
     #[test]

@@ -70,11 +70,12 @@ impl Shown {
             for item in answer.json()["items"].as_array().unwrap() {
                 self.entries.insert(item["url"].as_str().unwrap().to_owned(), item["id"].clone());
             }
-            let asked_at = now();
             let Ok(status) = daemon.try_get("/status.json", &[]) else { return };
+            // Not before it was said: what was asked meanwhile may be what it speaks of.
+            let said_at = now();
             for feed in status.json()["feeds"].as_array().unwrap() {
                 let Some(next) = feed["next_poll"].as_str().and_then(Timestamp::parse_rfc3339) else { continue };
-                self.promises.entry(feed["url"].as_str().unwrap().to_owned()).or_default().push((asked_at, next));
+                self.promises.entry(feed["url"].as_str().unwrap().to_owned()).or_default().push((said_at, next));
             }
         }
     }
