@@ -2,8 +2,9 @@
 //!
 //! `ammonia` judges what is safe. Before it stands a rewriting that keeps meaning it would drop (frames become links) and
 //! drops what it would keep (trackers), and a meter that turns markup made to explode into plain text. All of it takes
-//! 1.2 times as long as `ammonia` alone (1.17 for entries of 1 KB, 1.20 for 5 KB, by `benches/reading.rs`). Nothing here
-//! knows where the HTML came from or where it goes.
+//! 1.2 times as long as `ammonia` alone (1.17 for entries of 1 KB, 1.20 for 5 KB, by `benches/reading.rs`). Most texts need
+//! none of it: `plain` writes in one pass what would come out. Nothing here knows where the HTML came from or where it
+//! goes.
 
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};

@@ -367,16 +367,14 @@ fn identity_text(item: &Item, link: Option<&str>, rule: IdentityRule) -> String 
         IdentityRule::Link => link().or_else(guid),
     };
     named.unwrap_or_else(|| {
-        match &item.title {
-            Some(title) => format!("title {:?} {title}", date(item).map(Timestamp::millis)),
-            // Many who write without titles write more than once a day: only the text itself tells these apart. What is
-            // stored of them goes by SHA-256, as all identities do.
-            None => {
-                let mut words = Vec::new();
-                says(item, &mut words);
-                format!("text {:016x}", first_bits(&Sha256::digest(words)).0)
-            }
+        if let Some(title) = &item.title {
+            return format!("title {:?} {title}", date(item).map(Timestamp::millis));
         }
+        // Many who write without titles write more than once a day: only the text itself tells these apart. What is stored
+        // of them goes by SHA-256, as all identities do.
+        let mut words = Vec::new();
+        says(item, &mut words);
+        format!("text {:016x}", first_bits(&Sha256::digest(words)).0)
     })
 }
 

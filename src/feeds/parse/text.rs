@@ -141,7 +141,9 @@ pub(super) fn drop_controls(text: &mut String) {
         text.retain(|c| !forbidden(c));
     }
     let misread = |c: char| ('\u{80}'..='\u{9f}').contains(&c);
-    if memchr::memchr(0xc2, text.as_bytes()).is_some() && text.contains(misread) {
+    // In UTF-8 these are the ones that begin with C2 and go on below A0.
+    let is_misread = |at: usize| text.as_bytes().get(at + 1).is_some_and(|byte| *byte < 0xa0);
+    if memchr::memchr_iter(0xc2, text.as_bytes()).any(is_misread) {
         *text = text.chars().map(|c| if misread(c) { references::windows_1252(c as u8) } else { c }).collect();
     }
 }
