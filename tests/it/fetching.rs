@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 use flate2::Compression;
-use flate2::write::{GzEncoder, ZlibEncoder};
+use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
 use listend::feeds::fetch::{ACCEPT_FEED, Answer, Client, Failure, Settings};
 use listend::model::Validators;
 
@@ -229,16 +229,43 @@ async fn bodies_are_decoded_however_they_were_packed() {
             "/gzip" => answer(200, "Content-Encoding: gzip\r\n", gzip(&plain)),
             "/x-gzip" => answer(200, "Content-Encoding: x-gzip\r\n", gzip(&plain)),
             "/deflate" => answer(200, "Content-Encoding: deflate\r\n", zlib.finish().expect("memory")),
+            "/raw-deflate" => {
+                let mut raw = DeflateEncoder::new(Vec::new(), Compression::fast());
+                raw.write_all(&plain).expect("memory");
+                answer(200, "Content-Encoding: deflate\r\n", raw.finish().expect("memory"))
+            }
             "/twice" => answer(200, "Content-Encoding: gzip, gzip\r\n", gzip(&gzip(&plain))),
             "/feed.xml.gz" => answer(200, "Content-Type: application/gzip\r\n", gzip(&plain)),
             _ => answer(200, "", &plain),
         }
     });
     let client = origin.client();
-    for path in ["/plain", "/gzip", "/x-gzip", "/deflate", "/twice", "/feed.xml.gz"] {
+    for path in ["/plain", "/gzip", "/x-gzip", "/deflate", "/raw-deflate", "/twice", "/feed.xml.gz"] {
         let (read, cut_off) = body(&client, &origin.url(path)).await;
         assert!(read == text && !cut_off, "{path}: {} bytes", read.len());
     }
+}
+
+#[tokio::test]
+async fn brotli_is_decoded_and_what_is_no_encoding_is_refused() {
+    // `hello` as one uncompressed block (RFC 7932, section 9.2), and its end.
+    let hello = b"\x0b\x02\x80hello\x03";
+    let origin = Origin::serve(move |request| match request.path.as_str() {
+        "/br" => answer(200, "Content-Encoding: br\r\n", hello),
+        "/half" => answer(200, "Content-Encoding: BR\r\n", &hello[..6]),
+        "/empty" => answer(200, "Content-Encoding: gzip\r\n", ""),
+        coding => answer(200, &format!("Content-Encoding: {}\r\n", &coding[1..]), "<rss>plain</rss>"),
+    });
+    let client = origin.client();
+    assert_eq!(body(&client, &origin.url("/br")).await, (b"hello".to_vec(), false));
+    assert_eq!(body(&client, &origin.url("/empty")).await, (Vec::new(), false));
+    for path in ["/gzip", "/deflate", "/half"] {
+        match get(&client, &origin.url(path)).await {
+            Err(failure) => assert_eq!(failure.kind(), "transport", "{path}"),
+            Ok(answer) => assert!(answer.cut_off && b"hello".starts_with(&answer.body), "{path}: {:?}", answer.body),
+        }
+    }
+    assert_eq!(body(&client, &origin.url("/identity")).await, (b"<rss>plain</rss>".to_vec(), false));
 }
 
 #[tokio::test]

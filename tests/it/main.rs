@@ -15,6 +15,7 @@ mod answers;
 mod cleaning;
 mod command_line;
 mod config;
+mod connections;
 mod crash;
 mod discovery;
 mod fetching;

@@ -13,7 +13,7 @@ use listend::feeds::address::Guard;
 use listend::feeds::fetch::{ACCEPT_FEED, Answer, Client, Failure, Settings};
 use listend::model::{FeedUrl, Timestamp, Validators};
 use rustls::pki_types::PrivateKeyDer;
-use rustls::{HandshakeKind, ServerConfig, ServerConnection, StreamOwned};
+use rustls::{HandshakeKind, ServerConfig, ServerConnection, StreamOwned, SupportedProtocolVersion};
 
 /// A server on a loopback port. Stops when dropped.
 pub(crate) struct Origin {
@@ -113,9 +113,17 @@ impl Origin {
 
     /// Serves over TLS, with a certificate for 127.0.0.1 and `tls.test` that only [`TLS_ROOT`] vouches for.
     pub(crate) fn serve_tls(handler: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> (Self, TlsSessions) {
+        Self::serve_tls_in(rustls::DEFAULT_VERSIONS, handler)
+    }
+
+    /// Like [`Origin::serve_tls`], in these versions of TLS.
+    pub(crate) fn serve_tls_in(
+        versions: &[&'static SupportedProtocolVersion],
+        handler: impl Fn(&Request) -> Reply + Send + Sync + 'static,
+    ) -> (Self, TlsSessions) {
         let key = PrivateKeyDer::Pkcs8(include_bytes!("tls/key.der").to_vec().into());
         let tls = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .with_safe_default_protocol_versions()
+            .with_protocol_versions(versions)
             .expect("the provider knows them")
             .with_no_client_auth()
             .with_single_cert(vec![TLS_ROOT.to_vec().into()], key)

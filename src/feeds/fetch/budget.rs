@@ -105,3 +105,66 @@ impl AsRef<[u8]> for Held {
         &self.body
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whether the share may grow to so many bytes at once.
+    async fn grows(share: &mut Share, bytes: usize) -> bool {
+        tokio::select! {
+            biased;
+            () = share.grow_to(bytes) => true,
+            () = tokio::task::yield_now() => false,
+        }
+    }
+
+    #[tokio::test]
+    async fn small_bodies_never_wait() {
+        let budget = Budget::new(0);
+        let mut all = [(); 100].map(|()| budget.share());
+        for share in &mut all {
+            assert!(grows(share, STEP_BYTES).await);
+        }
+        let [first, ..] = all;
+        assert_eq!(first.holding(vec![1; STEP_BYTES]).len(), STEP_BYTES);
+    }
+
+    #[tokio::test]
+    async fn one_body_at_a_time_finishes_out_of_the_reserve() {
+        let budget = Budget::new(4 * STEP_BYTES);
+        let mut all = [(); 4].map(|()| budget.share());
+        for share in &mut all {
+            assert!(grows(share, 2 * STEP_BYTES).await, "each has a step");
+        }
+        let [mut one, mut two, three, four] = all;
+        assert!(grows(&mut one, 100 * STEP_BYTES).await, "the reserve");
+        assert!(!grows(&mut two, 3 * STEP_BYTES).await, "nothing is left");
+        let body = one.holding(vec![0; 100 * STEP_BYTES]);
+        let copy = body.clone();
+        drop(body);
+        assert!(!grows(&mut two, 3 * STEP_BYTES).await, "a copy of the first is still there");
+        drop(copy);
+        assert!(grows(&mut two, 3 * STEP_BYTES).await, "what the first held");
+        drop((two, three, four));
+        assert_eq!((budget.steps.available_permits(), budget.reserve.available_permits()), (4, 1));
+    }
+
+    #[tokio::test]
+    async fn what_is_not_needed_goes_back_at_once() {
+        let budget = Budget::new(8 * STEP_BYTES);
+        let mut share = budget.share();
+        share.grow_to(8 * STEP_BYTES).await;
+        share.shrink_to(STEP_BYTES + 1);
+        assert_eq!((share.room(STEP_BYTES + 1), budget.steps.available_permits()), (STEP_BYTES - 1, 7));
+        share.shrink_to(0);
+        assert_eq!(budget.steps.available_permits(), 8);
+        // Out of the reserve, and then small enough for the steps that it had.
+        let mut other = budget.share();
+        other.grow_to(9 * STEP_BYTES).await;
+        share.grow_to(20 * STEP_BYTES).await;
+        assert_eq!(budget.reserve.available_permits(), 0);
+        share.shrink_to(STEP_BYTES);
+        assert_eq!(budget.reserve.available_permits(), 1);
+    }
+}

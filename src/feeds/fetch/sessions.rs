@@ -84,3 +84,26 @@ impl fmt::Debug for Sessions {
         f.debug_struct("Sessions").field("hosts", &self.by_host().len()).finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn host(index: usize) -> ServerName<'static> {
+        format!("host{index}.example").try_into().expect("a name")
+    }
+
+    #[test]
+    fn more_hosts_than_fit_go_round_in_circles_and_most_are_found() {
+        let sessions = Sessions::default();
+        let hosts = MAX_SESSIONS * 5 / 4;
+        let mut found = 0;
+        for index in (0..2 * hosts).map(|index| index % hosts) {
+            found += usize::from(sessions.kx_hint(&host(index)).is_some());
+            sessions.set_kx_hint(host(index), NamedGroup::X25519);
+        }
+        assert_eq!(sessions.by_host().len(), MAX_SESSIONS);
+        // The oldest first would find none.
+        assert!(found > MAX_SESSIONS / 2, "{found} of {hosts}");
+    }
+}
