@@ -11,7 +11,7 @@ use rustls::NamedGroup;
 use rustls::client::{ClientSessionStore, Tls12ClientSessionValue, Tls13ClientSessionValue};
 use rustls::pki_types::ServerName;
 
-/// Hosts whose sessions are kept.
+/// Hosts whose sessions are kept: 4 KB each, so 16 MB where there are so many.
 const MAX_SESSIONS: usize = 4096;
 
 /// The sessions, one for each host.
