@@ -82,9 +82,9 @@ const MAX_NOTES: usize = 1024;
 const STOP_TIMEOUT: Duration = Duration::from_secs(15);
 /// How often what retention takes is looked for.
 const SWEEP_INTERVAL: Duration = Duration::from_hours(1);
-/// What has come true between the keeper and the voices is first looked for so long after the start: by then the feeds
-/// that were due have mostly been asked.
-const FIRST_NOTICES: Duration = Duration::from_secs(10);
+/// What has come true between the keeper and the voices is first looked for so long after the start: it goes over
+/// everything said lately, and by then also thousands of feeds that were due have been asked.
+const FIRST_NOTICES: Duration = Duration::from_mins(2);
 /// Afterwards not more often than this…
 const NOTICES_PAUSE: Duration = Duration::from_mins(1);
 /// …and so that the pauses are so many times as long as the work.

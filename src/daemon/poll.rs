@@ -183,7 +183,9 @@ impl Poller {
         while self.queue.wake_at().is_some_and(|at| at <= now()) && self.network.may_ask(now()) {
             let Some(feed) = self.queue.next(now()) else { return };
             let visitor = Arc::clone(&self.visitor);
-            let task = self.running.spawn(async move { Finished::Visit(feed, visitor.visit(feed).await) });
+            // Boxed, as it is some kilobytes large and would be moved several times on its way to the runtime.
+            let visit = Box::pin(async move { Finished::Visit(feed, visitor.visit(feed).await) });
+            let task = self.running.spawn(visit);
             self.visiting.insert(task.id(), feed);
         }
     }
