@@ -1,7 +1,7 @@
 //! The answer's body: received, bounded, and decoded.
 //!
-//! It is received as it comes and decoded when it is there: decoding a whole body costs half of what decoding a stream
-//! of pieces does. Both stop at the same bound, so a bomb is left as soon as more comes out of it than is taken.
+//! It is received as it comes and decoded when it is there, in one go. Both stop at the same bound, so a bomb is left as
+//! soon as more comes out of it than is taken.
 
 use std::io::Read;
 
