@@ -178,7 +178,8 @@ impl Store {
 
     /// Notes the state of a feed (its schedule, validators and how it fared) where nothing else of it has changed: it is
     /// stored with the next [`commit`](Self::commit), and outlives a kill before that, but not a power cut. Until then
-    /// other methods see the feed as it was.
+    /// other methods see the feed as it was. It must have been asked later than the stored one: by that it is known to be
+    /// news after a kill.
     pub fn note_state(&self, feed: &Feed) -> Result<Noted, StoreError> {
         self.journal.note(feed).map_err(|source| self.engine.io_error(source))
     }

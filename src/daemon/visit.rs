@@ -292,8 +292,7 @@ impl Visitor {
         let under = Circumstances { bound, limits: *limits, is_pushed, jitter: chance(), now: now() };
         let is_found = taken.found.is_some();
         let bytes = taken.document.as_ref().map_or(0, |read| read.bytes);
-        let applied = self.work(bytes, move || apply(&app, &before, taken, &under)).await;
-        match applied {
+        match self.work(bytes, move || apply(&app, &before, taken, &under)).await {
             Ok(applied) => {
                 report(old, &applied.feed, applied.added, is_found);
                 self.put(old, applied).await

@@ -9,7 +9,7 @@ use super::{Entry, FeedUrl, Item, Recent, Timestamp, Trouble};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FeedId(pub u32);
 
-/// The first 64 bits of a SHA-256: enough to tell the entries of one feed apart.
+/// The first 64 bits of a cryptographic hash: enough to tell the entries of one feed apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Hash64(pub u64);
 
@@ -32,7 +32,7 @@ pub struct Feed {
     pub about: About,
     /// What makes the next request conditional.
     pub validators: Validators,
-    /// SHA-256 of the last parsed body (decoded) and of the parser's version.
+    /// BLAKE3 of the last parsed body (decoded) and of the parser's version.
     pub body_hash: Option<[u8; 32]>,
     /// How its entries are told apart.
     pub identity: IdentityRule,

@@ -60,7 +60,8 @@ pub(super) struct Applied {
 }
 
 impl Applied {
-    /// Whether the feed was asked in vain and is well, so that nothing is to be stored but its state.
+    /// Whether the feed was asked in vain and is well, so that nothing is to be stored but its state. A state that is no
+    /// later than the one before is none: noted states are told apart by when the feed was asked.
     pub(super) fn is_quiet(&self, before: &Feed) -> bool {
         let Self { feed, changes, heard, events, added: _, shows } = self;
         let brings_nothing = changes.is_empty() && heard.said.is_empty() && events.is_empty() && !shows;
@@ -68,6 +69,7 @@ impl Applied {
             && feed.schedule.state == FeedState::Ok
             && before.schedule.state == FeedState::Ok
             && feed.identity == before.identity
+            && feed.schedule.last_attempt > before.schedule.last_attempt
     }
 }
 
