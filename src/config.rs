@@ -57,7 +57,7 @@ pub struct Server {
     pub base_url: Url,
     /// Whether somebody has set it, or it follows from the listen address.
     pub is_base_url_set: bool,
-    /// Who may read; empty: everybody who reaches the address.
+    /// Who may read, those in systemd's credential `tokens` among them; empty: everybody who reaches the address.
     pub tokens: Vec<String>,
     /// Whether others may reach lists, folders and voices without a token. Default: false.
     pub public: bool,

@@ -2,6 +2,7 @@
 //!
 //! Owns when things happen. How they happen is the rooms' business; formats it does not know at all.
 
+mod backup;
 mod gate;
 mod hear;
 mod includes;
@@ -9,14 +10,17 @@ mod moves;
 mod notices;
 mod ping;
 mod poll;
+mod progress;
 mod pulse;
 mod reload;
 mod seek;
+mod sweep;
 mod visit;
 mod webmention;
 mod websub;
 mod writer;
 
+pub use backup::{export_to, newest_backup};
 pub use seek::{Found, Page, seek};
 pub use visit::fetch_settings;
 
@@ -38,8 +42,8 @@ use crate::http::websub::Doors;
 use crate::http::{self, App, Listener};
 use crate::listen::live::Live;
 use crate::lists::watch::Watcher;
-use crate::model::{Feed, Timestamp};
-use crate::store::{OpenError, Retention, Store};
+use crate::model::Timestamp;
+use crate::store::{OpenError, Store};
 use gate::Gate;
 use poll::{Order, Poller};
 use pulse::Pulse;
@@ -80,8 +84,6 @@ pub struct Signals {
 const MAX_NOTES: usize = 1024;
 /// How long tasks may take to end.
 const STOP_TIMEOUT: Duration = Duration::from_secs(15);
-/// How often what retention takes is looked for.
-const SWEEP_INTERVAL: Duration = Duration::from_hours(1);
 /// What has come true between the keeper and the voices is first looked for so long after the start: it goes over
 /// everything said lately, and by then also thousands of feeds that were due have been asked.
 const FIRST_NOTICES: Duration = Duration::from_mins(2);
@@ -168,7 +170,10 @@ pub async fn run(
     tasks.spawn(named("poller", poller.run()));
     tasks.spawn(named("asker of remote lists", includes.run()));
     tasks.spawn(named("hearer", hear::run(Arc::clone(&app), Gate::clone(&visits), stop.clone())));
-    tasks.spawn(named("sweeper", sweep(Arc::clone(&app), visits, stop.clone())));
+    tasks.spawn(named("teller of progress", progress::run(Arc::clone(&app), stop.clone())));
+    let reconfigured = Arc::new(Notify::new());
+    tasks.spawn(named("sweeper", sweep::run(Arc::clone(&app), visits, Arc::clone(&reconfigured), stop.clone())));
+    tasks.spawn(named("maker of backups", backup::run(Arc::clone(&app), stop.clone())));
     let pauses = notices::Pauses { first: FIRST_NOTICES, least: NOTICES_PAUSE, work_share: NOTICES_WORK_SHARE };
     tasks.spawn(named("teller of notices", notices::run(Arc::clone(&app), pauses, stop.clone())));
     tasks.spawn(named("server", http::serve(listener, Arc::clone(&app), stop.clone(), beat_of_server)));
@@ -195,6 +200,7 @@ pub async fn run(
                 lists.configure(&new);
                 orders.send(Order::Configure(Box::new(new.clone()))).await.ok();
                 app.set_config(new);
+                reconfigured.notify_one();
             }
         }
         match lists.reload(now()).await {
@@ -270,56 +276,6 @@ async fn reread(old: &Config, is_reachable: bool) -> Option<Config> {
     }
     info!("the configuration was read again");
     Some(new)
-}
-
-/// Takes what retention says is over, at the start and then every hour. The lists have been taken over by then: what came
-/// back is no longer marked as having left.
-async fn sweep(app: Arc<App>, visits: Gate, stop: CancellationToken) {
-    let mut ticks = tokio::time::interval(SWEEP_INTERVAL);
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            _ = ticks.tick() => {}
-        }
-        let retention = app.config.load().retention.clone();
-        let retention = Retention { entries_per_feed: retention.entries_per_feed, age: retention.age };
-        let (mut entries, mut feeds) = (0, 0);
-        let mut from = None;
-        loop {
-            // What a fetch is about to commit was compared with what is stored; nothing may go in between. Between two
-            // steps, those who wait for the gate get their turn.
-            let no_visits = tokio::select! {
-                biased; // Asked to stop, no further step is begun.
-                () = stop.cancelled() => return,
-                guard = visits.alone() => guard,
-            };
-            let (store, retention) = (Arc::clone(&app.store), retention);
-            let swept = match blocking(move || store.sweep(now(), &retention, from)).await {
-                Ok(swept) => swept,
-                Err(error) => {
-                    warn!(%error, "retention could not be applied; next try in an hour");
-                    break;
-                }
-            };
-            entries += swept.entries;
-            feeds += swept.feeds.len();
-            app.live.forget(&swept.feeds);
-            let counted = swept.counts.into_iter().filter_map(|count| {
-                let feed = app.live.feed(count.feed)?;
-                Some((Feed { entries: count.entries, newest: count.newest, ..Feed::clone(&feed) }, true))
-            });
-            let counted: Vec<_> = counted.collect();
-            app.live.update(counted);
-            drop(no_visits);
-            from = swept.next;
-            if from.is_none() {
-                break;
-            }
-        }
-        if entries > 0 || feeds > 0 {
-            info!(entries, feeds, "retention took what is over");
-        }
-    }
 }
 
 /// Runs what waits for a disk or a processor away from the tasks that wait for sockets.

@@ -6,12 +6,14 @@
 pub mod access;
 mod answer;
 mod answered;
+mod arriving;
 pub mod conditional;
 mod form;
 mod kept;
 pub mod metrics;
 mod overview;
 mod pages;
+mod places;
 pub mod query;
 mod routes;
 mod stall;
@@ -21,16 +23,17 @@ pub mod webmention;
 pub mod websub;
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use hyper::header::{self, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
+use prometheus_client::metrics::gauge::Gauge;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::Semaphore;
@@ -44,6 +47,7 @@ use crate::listen::relations::Relations;
 use crate::model::Timestamp;
 use crate::store::Store;
 use metrics::Metrics;
+use places::{LEAVING, Places, Seat};
 use stall::Stalling;
 
 /// Everything that answers are made from.
@@ -76,14 +80,21 @@ pub struct App {
 
 /// Pages rendered at once.
 const MAX_RENDERINGS: usize = 4;
-/// Connections held at once; further ones wait to be accepted.
+/// Connections held at once. When nearly all places are taken, the longest idle leave for whoever comes next; while none is
+/// idle, who comes waits to be accepted.
 const MAX_CONNECTIONS: usize = 1024;
+/// Of these, connections of one client from another machine: enough for a proxy there, and three quarters stay for others.
+const MAX_CONNECTIONS_PER_PEER: usize = 256;
 /// Time for a request's head, and for the next one on a connection that was kept.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// The largest request head.
 const MAX_HEADER_BYTES: usize = 16 << 10;
 /// How long a client may take none of the bytes that wait for it.
 const WRITE_STALL: Duration = Duration::from_secs(30);
+/// How long a kept connection may still bring a request after the daemon was asked to stop. Whoever is busy asks again
+/// within that time and is told to go on elsewhere; closed at once, the connection would be reset under a request that is
+/// already on its way.
+const LINGER: Duration = Duration::from_secs(1);
 /// How long connections may take to finish after the daemon was asked to stop.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(15);
 
@@ -151,15 +162,16 @@ impl Listener {
         }
     }
 
-    async fn accept(&self) -> io::Result<Box<dyn Stream>> {
+    /// The next connection, and from where it comes; a Unix socket's come from this machine.
+    async fn accept(&self) -> io::Result<(Box<dyn Stream>, Option<IpAddr>)> {
         match self {
             Self::Tcp(listener) => {
-                let (stream, _) = listener.accept().await?;
+                let (stream, peer) = listener.accept().await?;
                 // Answers go out in one write; waiting for more would only delay their end.
                 let _ = stream.set_nodelay(true);
-                Ok(Box::new(stream))
+                Ok((Box::new(stream), Some(peer.ip())))
             }
-            Self::Unix(listener) => Ok(Box::new(listener.accept().await?.0)),
+            Self::Unix(listener) => Ok((Box::new(listener.accept().await?.0), None)),
         }
     }
 }
@@ -170,57 +182,117 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 /// How often the server says that it is alive.
 const BEAT: Duration = Duration::from_secs(5);
 
-/// Serves until `shutdown`, then lets open connections finish for at most 15 s. Calls `beat` every few seconds while it
-/// can accept.
+/// Serves until `shutdown`, then lets open connections finish for at most 15 s; each answer says then that its connection
+/// ends. Calls `beat` every few seconds while its loop turns, also while all places are taken.
 pub async fn serve(listener: Listener, app: Arc<App>, shutdown: CancellationToken, beat: impl Fn()) {
     let mut beats = tokio::time::interval(BEAT);
-    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let places = Arc::new(Places::new(MAX_CONNECTIONS, MAX_CONNECTIONS_PER_PEER));
     let connections = TaskTracker::new();
-    let graceful = GracefulShutdown::new();
     loop {
-        let accepted = tokio::select! {
+        let (accepted, place) = tokio::select! {
             () = shutdown.cancelled() => break,
             _ = beats.tick() => {
                 beat();
                 continue;
             }
             accepted = async {
-                let place = Arc::clone(&places).acquire_owned().await;
+                let place = places.place().await;
                 (listener.accept().await, place)
             } => accepted,
         };
-        let stream = match accepted.0 {
-            Ok(stream) => stream,
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
             Err(error) => {
                 // Out of file descriptors, most likely: connections that end will free some.
                 warn!(%error, "a connection could not be accepted; trying again in 100 ms");
+                places.make_room();
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 continue;
             }
         };
-        let app = Arc::clone(&app);
-        let service = service_fn(move |request| routes::answer(&app, request));
-        let connection = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(HEADER_TIMEOUT)
-            .max_buf_size(MAX_HEADER_BYTES)
-            .serve_connection(TokioIo::new(Stalling::new(stream, WRITE_STALL)), service);
-        let watched = graceful.watch(connection);
-        let place = accepted.1;
-        connections.spawn(async move {
-            if let Err(error) = watched.await {
-                debug!(%error, "a connection ended early");
-            }
-            drop(place);
-        });
+        let Some(seat) = place.and_then(|place| places.seat(peer, place)) else {
+            debug!(?peer, "a connection was refused: its client keeps as many busy as one may have");
+            continue;
+        };
+        connections.spawn(attend(stream, Arc::clone(&app), seat, shutdown.clone()));
     }
     drop(listener);
     connections.close();
-    let drained = async {
-        graceful.shutdown().await;
-        connections.wait().await;
-    };
-    if tokio::time::timeout(DRAIN_TIMEOUT, drained).await.is_err() {
+    if tokio::time::timeout(DRAIN_TIMEOUT, connections.wait()).await.is_err() {
         warn!("some connections did not end in time and are cut off");
+    }
+}
+
+/// Counts a connection for as long as it is open.
+struct Counted<'a>(&'a Gauge);
+
+impl<'a> Counted<'a> {
+    fn new(connections: &'a Gauge) -> Self {
+        connections.inc();
+        Self(connections)
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+/// Answers the requests of one connection, until it ends, its place is wanted for another, or the daemon stops.
+async fn attend(stream: Box<dyn Stream>, app: Arc<App>, seat: Seat, shutdown: CancellationToken) {
+    let _counted = Counted::new(&app.metrics.connections);
+    let was_asked = AtomicBool::new(false);
+    let seat = Arc::new(seat);
+    let service = service_fn(|request| {
+        was_asked.store(true, Ordering::Relaxed);
+        seat.begin();
+        let answering = routes::answer(&app, request, &seat);
+        async {
+            let mut answer = answering.await;
+            if let Ok(answer) = &mut answer
+                && shutdown.is_cancelled()
+            {
+                answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
+            seat.rest();
+            answer
+        }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_TIMEOUT)
+        .max_buf_size(MAX_HEADER_BYTES)
+        .serve_connection(TokioIo::new(Stalling::new(stream, Arc::clone(&seat), WRITE_STALL)), service);
+    tokio::pin!(connection);
+    let is_unwanted = tokio::select! {
+        ended = connection.as_mut() => return log_end(ended),
+        () = async {
+            shutdown.cancelled().await;
+            tokio::time::sleep(LINGER).await;
+        } => false,
+        () = seat.leave.cancelled() => true,
+    };
+    if is_unwanted && (!was_asked.load(Ordering::Relaxed) || seat.is_stalled()) {
+        // Nothing was asked in all that time, or nothing is taken of what was: it cannot be waited for.
+        return;
+    }
+    connection.as_mut().graceful_shutdown();
+    if !is_unwanted {
+        return log_end(connection.await);
+    }
+    loop {
+        match tokio::time::timeout(LEAVING, connection.as_mut()).await {
+            Ok(ended) => return log_end(ended),
+            // A request that came at the last moment is still answered.
+            Err(_) if seat.is_busy() => {}
+            Err(_) => return debug!("a connection whose place is wanted was cut off"),
+        }
+    }
+}
+
+fn log_end(ended: hyper::Result<()>) {
+    if let Err(error) = ended {
+        debug!(%error, "a connection ended early");
     }
 }

@@ -48,6 +48,12 @@
 //! is to be believed, and `daemon::visit` takes in the entries as if they had been fetched. `daemon::ping` tells our own
 //! hub.
 //!
+//! # What outlives the database
+//!
+//! `daemon::backup` writes what cannot be fetched again to a file each night, as `listend export` does. The [`store`]'s
+//! `lines` say how an export looks, its `export` writes it, and its `import` makes a database of it. What retention says is
+//! over, `daemon::sweep` takes, by a time that does not leap.
+//!
 //! # The rooms
 //!
 //! | room | what it owns | what it does not know |
@@ -69,7 +75,8 @@
 //!
 //! - Imports go one way only: model ← config, lists, feeds, store (which don't know each other) ← listen ← publish ←
 //!   http ← daemon ← main. `tests/it/house.rs` holds this, and which crates stay in which room.
-//! - Nothing but [`feeds::fetch`] dials out, and it dials no address that [`feeds::address`] has not permitted.
+//! - Nothing but [`feeds::fetch`] dials out, and it dials no address that [`feeds::address`] has not permitted. (`listend
+//!   status` dials its own daemon, where the configuration puts it, and nobody else.)
 //! - Nothing from outside can panic, abort or exhaust the process: no recursion on outside data, every size bounded by
 //!   a configuration key or a named constant. A fault stays with its feed, its outline or its request.
 //! - Nothing that was pushed is believed but for a signature of SHA-256 or better, made with a secret that only its hub
@@ -83,7 +90,7 @@
 //! - No feed's own word makes a page yours, or takes one of yours away, but that of your own feeds.
 //! - What is between you and the voices is the keeper's alone: no reader without a token sees it where others read along.
 //! - HTML reaches a page only as [`model::CleanHtml`], which only the cleaner and the store make.
-//! - Credentials in addresses are never shown: [`model::FeedUrl`] prints without them.
+//! - Credentials in addresses are never shown: [`model::FeedUrl`] prints without them. No export has them either.
 //!
 //! # Where the house differs from its first sketch, and why
 //!
@@ -93,9 +100,9 @@
 //!   to know, and hyper's builder closes silent connections, which a framework's server does not.
 //! - An article that several feeds carry is found by an index over links in the store, so that it is shown once over
 //!   all pages of a view and not only within one ([`listen::merge`]).
-//! - The finished fetches of about 15 ms share a commit, and a commit that fails is held and repeated: a full disk thereby
-//!   stops fetching by itself, and while the daemon runs nothing fetched is lost and nobody asked twice for it
-//!   (`daemon::writer`).
+//! - The finished fetches of about 15 ms share a commit, of 200 ms where they are few, and a commit that fails is held and
+//!   repeated: a full disk thereby stops fetching by itself, and while the daemon runs nothing fetched is lost and nobody
+//!   asked twice for it (`daemon::writer`).
 //! - Most answers bring nothing, and nothing may cost less than those: their states are appended to a small file beside the
 //!   database (`store::journal`), which a kill does not undo, and stored many at a time; feeds that become due together are
 //!   asked together (`daemon::poll`).
@@ -105,6 +112,7 @@
 //!   one pass that writes the same bytes (`feeds::clean::plain`); a property over broken HTML holds that.
 //! - [`listen::live`] keeps all feeds in the order of their newest entries and in that of their last changes, so that a page,
 //!   and whether a kept one is still good, cost the same at a hundred feeds and at a hundred thousand.
+//! - Memory is jemalloc's, in the binary only: glibc's grew for as long as feeds were polled (`src/main.rs`).
 //! - The identities of a feed lie under consecutive numbers with their hashes as values, and are read whole when a
 //!   document has changed: appends in key order instead of random inserts ([`store`]).
 

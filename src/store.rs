@@ -16,10 +16,13 @@ mod contacts;
 mod copies;
 mod engine;
 mod error;
+mod export;
 mod health;
+mod import;
 mod join;
 mod journal;
 mod kept;
+mod lines;
 mod notices;
 mod packing;
 mod records;
@@ -34,7 +37,8 @@ mod text;
 mod webmentions;
 mod websub;
 
-use std::path::Path;
+use std::io::{BufRead, Write};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use redb::{ReadOnlyTable, ReadTransaction, ReadableTable};
@@ -42,6 +46,8 @@ use redb::{ReadOnlyTable, ReadTransaction, ReadableTable};
 pub use commit::FeedUpdate;
 pub use copies::RemoteCopy;
 pub use error::{OpenError, StoreError};
+pub use export::{ExportError, Moved};
+pub use import::ImportError;
 pub use join::{Join, Kinship};
 pub use journal::Noted;
 pub use kept::ListNews;
@@ -348,6 +354,23 @@ impl Store {
     /// A step takes some milliseconds and at most one transaction; what it returns is all that it did.
     pub fn sweep(&self, now: Timestamp, retention: &Retention, from: Option<FeedId>) -> Result<Swept, StoreError> {
         sweep::sweep(&self.engine, now, retention, from)
+    }
+
+    /// Writes everything that cannot be fetched again to `out`, a line of JSON for each thing, as it was after the last
+    /// commit; writers go on meanwhile. The same state gives the same bytes. Addresses come without credentials.
+    pub fn export(&self, out: &mut dyn Write) -> Result<Moved, ExportError> {
+        export::export(&self.engine, out)
+    }
+
+    /// Makes the database of a state directory, which must be empty or missing, from what [`export`](Self::export) wrote.
+    /// Either everything is imported or nothing: it is made under another name and moved into its place.
+    pub fn import(directory: &Path, cache_bytes: usize, input: impl BufRead) -> Result<Moved, ImportError> {
+        import::import(directory, cache_bytes, input)
+    }
+
+    /// The database's file in a state directory.
+    pub fn file(directory: &Path) -> PathBuf {
+        directory.join(engine::FILE_NAME)
     }
 
     /// Gives the free space inside the file back to the file system; whether there was any. Reads and writes wait

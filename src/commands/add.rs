@@ -11,6 +11,7 @@ use listend::model::FeedUrl;
 
 use super::preview::{self, Source};
 use super::runtime;
+use super::terminal::Shown;
 use crate::{Fault, exit};
 
 /// Looks at the address, finds the feed, and adds its outline to the list, at the end or in a folder.
@@ -45,6 +46,6 @@ pub(crate) fn add(config: &Config, url: &str, list: &str, folder: Option<&str>) 
     edit::save(&path, old.as_deref(), &made.apply(&base))
         .map_err(|error| fault(format!("{} cannot be written: {error}", path.display())))?;
     let place = folder.map(|folder| format!(", folder {folder}")).unwrap_or_default();
-    writeln!(io::stdout(), "added {} ({}) to {}{place}", new.title, new.feed, path.display())
+    writeln!(io::stdout(), "added {} ({}) to {}{place}", Shown(&new.title), new.feed, path.display())
         .map_err(|error| fault(format!("standard output cannot be written: {error}")))
 }

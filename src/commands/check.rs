@@ -3,12 +3,14 @@
 use std::io::{self, Write};
 
 use listend::config::Config;
+use listend::feeds::address::Guard;
 use listend::lists::include::{Including, Remotes};
 use listend::lists::opml;
 use listend::lists::roster::{ListInput, Roster};
 use listend::lists::{self, ListFile};
 use listend::model::Role;
 
+use super::terminal::Shown;
 use crate::{Fault, exit};
 
 /// Prints a line for each fault, and a last one that counts what is fine.
@@ -39,9 +41,18 @@ pub(crate) fn check(config: &Config) -> Result<(), Fault> {
         unknown.map(|name| format!("roles.{name}: there is no list {name}.opml in {}", config.lists.display())),
     );
     let roster = Roster::build(inputs);
+    let guard = Guard::new(config.fetch.allow_addresses.iter().copied());
     for list in &roster.lists {
         let path = &paths[&list.name];
-        faults.extend(list.warnings.iter().map(|w| format!("{}:{}: {}", path.display(), w.line, w.reason)));
+        let mut of_list: Vec<(usize, String)> = list.warnings.iter().map(|w| (w.line, w.reason.clone())).collect();
+        // Only what the address itself says: no name is looked up here.
+        let blocked = list.subscriptions.iter().filter_map(|subscription| {
+            let fault = guard.permits_literal(subscription.feed.url()).err()?;
+            Some((subscription.line, format!("{fault}; fetch.allow_addresses makes exceptions")))
+        });
+        of_list.extend(blocked);
+        of_list.sort();
+        faults.extend(of_list.into_iter().map(|(line, why)| format!("{}:{line}: {why}", path.display())));
     }
     let mut out = io::stdout().lock();
     for warning in &config.warnings {
@@ -62,6 +73,6 @@ pub(crate) fn check(config: &Config) -> Result<(), Fault> {
 }
 
 fn print(out: &mut impl Write, line: &str) -> Result<(), Fault> {
-    writeln!(out, "{line}")
+    writeln!(out, "{}", Shown(line))
         .map_err(|error| Fault::new(exit::FAILURE, format!("standard output cannot be written: {error}")))
 }

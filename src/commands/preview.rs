@@ -14,6 +14,7 @@ use serde::Serialize;
 use url::Url;
 
 use super::runtime;
+use super::terminal::Shown;
 use crate::{Fault, exit};
 
 /// One line of `--json`.
@@ -181,9 +182,9 @@ fn print(preview: &Preview, as_json: bool) -> io::Result<()> {
     }
     writeln!(out, "{}", preview.source)?;
     if let Some(error) = &preview.error {
-        return writeln!(out, "  cannot be read: {error}");
+        return writeln!(out, "  cannot be read: {}", Shown(error));
     }
-    let words = |text: &Option<String>| text.clone().unwrap_or_default();
+    let words = |text: &Option<String>| Shown(text.as_deref().unwrap_or_default()).to_string();
     writeln!(out, "  {} ({}) {}", words(&preview.title), words(&preview.format), words(&preview.link))?;
     for entry in &preview.entries {
         let date = entry.published.as_ref().or(entry.updated.as_ref()).map_or("no date", String::as_str);

@@ -1,7 +1,7 @@
 //! `listend run`: the daemon in the foreground, from sockets and signals to the last commit.
 
 use std::io::{self, IsTerminal, Write};
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::time::Duration;
@@ -11,12 +11,20 @@ use listend::daemon::{self, Signals};
 use listend::http::Listener;
 use listend::store::{OpenError, StoreError};
 use listenfd::ListenFd;
+use socket2::SockRef;
+use tokio::net::TcpSocket;
 use tokio::signal::unix::{SignalKind, signal};
+use tracing::info;
 use tracing_subscriber::EnvFilter;
 
-use super::runtime;
+use super::{damaged, open_fault, runtime};
 use crate::{Fault, exit};
 
+/// Connections that wait to be accepted, as systemd has it for its sockets too; the kernel may allow fewer.
+const BACKLOG: u32 = 4096;
+/// What the kernel takes of an answer before the client has: it takes twice that, and by itself megabytes, which a thousand
+/// clients who read nothing would make gigabytes. Most pages are smaller.
+const SEND_BUFFER_BYTES: usize = 128 << 10;
 /// How long threads that read documents may take to end.
 const ENDING_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -53,10 +61,7 @@ fn start_log() {
 
 async fn serve(mut config: Config) -> Result<(), Fault> {
     let listener = listen(&config)?;
-    let store = daemon::open_store(&config).await.map_err(|error| {
-        let code = if matches!(error, OpenError::Damaged { .. }) { exit::DAMAGED } else { exit::FAILURE };
-        Fault::new(code, error)
-    })?;
+    let store = daemon::open_store(&config).await.map_err(|error| open_fault(&config, error))?;
     let signals = Signals::default();
     if let Some(address) = listener.listener.local_addr() {
         config.server.set_bound(address);
@@ -79,7 +84,7 @@ async fn serve(mut config: Config) -> Result<(), Fault> {
     let on_alive = || {
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Watchdog]);
     };
-    let running = daemon::run(config, store, listener, signals.clone(), on_ready, on_alive);
+    let running = daemon::run(config.clone(), store, listener, signals.clone(), on_ready, on_alive);
     tokio::pin!(running);
     let ended = loop {
         tokio::select! {
@@ -103,7 +108,7 @@ async fn serve(mut config: Config) -> Result<(), Fault> {
             Some(StoreError::Damaged { .. } | StoreError::Reopen(OpenError::Damaged { .. })) => true,
             _ => matches!(error.downcast_ref::<OpenError>(), Some(OpenError::Damaged { .. })),
         };
-        if is_damaged { Fault::new(exit::DAMAGED, format!("{error:#}")) } else { error.into() }
+        if is_damaged { damaged(&config, &format_args!("{error:#}")) } else { error.into() }
     })
 }
 
@@ -122,7 +127,7 @@ fn listen(config: &Config) -> Result<Bound, Fault> {
     let mut inherited = ListenFd::from_env();
     let is_inherited = inherited.len() > 0;
     let listener = if let Ok(Some(socket)) = inherited.take_tcp_listener(0) {
-        let reachable = socket.local_addr().is_ok_and(|address| !address.ip().is_loopback());
+        let reachable = !socket.local_addr().is_ok_and(|address| address.ip().is_loopback());
         if reachable && config.server.tokens.is_empty() && !config.server.public {
             let problem = "the inherited socket can be reached by others; set server.tokens, or server.public = true";
             return Err(Fault::new(exit::CONFIGURATION, problem));
@@ -132,10 +137,13 @@ fn listen(config: &Config) -> Result<Bound, Fault> {
         unix(socket)
     } else {
         match &config.server.listen {
-            ListenAddress::Tcp(address) => TcpListener::bind(address).and_then(tcp),
+            ListenAddress::Tcp(address) => bind_tcp(*address),
             ListenAddress::Unix(path) => bind_unix(path).and_then(unix),
         }
     };
+    if is_inherited {
+        info!("systemd has handed over a socket; server.listen is not used");
+    }
     listener.map(|listener| Bound { listener, is_inherited }).map_err(|error| {
         let advice = if error.kind() == io::ErrorKind::AddrInUse {
             "something listens there already; stop it, or set server.listen to another address"
@@ -151,9 +159,24 @@ fn listen(config: &Config) -> Result<Bound, Fault> {
     })
 }
 
+/// Binds a TCP socket, with room for a crowd: who finds none tries again a second later.
+fn bind_tcp(address: SocketAddr) -> io::Result<Listener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // A daemon that was just stopped is no reason to wait.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    frugal(socket.listen(BACKLOG)?)
+}
+
 fn tcp(socket: TcpListener) -> io::Result<Listener> {
     socket.set_nonblocking(true)?;
-    tokio::net::TcpListener::from_std(socket).map(Listener::Tcp)
+    frugal(tokio::net::TcpListener::from_std(socket)?)
+}
+
+/// Bounds what the kernel holds for each connection that will be accepted.
+fn frugal(socket: tokio::net::TcpListener) -> io::Result<Listener> {
+    SockRef::from(&socket).set_send_buffer_size(SEND_BUFFER_BYTES)?;
+    Ok(Listener::Tcp(socket))
 }
 
 fn unix(socket: UnixListener) -> io::Result<Listener> {
@@ -165,13 +188,16 @@ fn unix(socket: UnixListener) -> io::Result<Listener> {
 fn bind_unix(path: &std::path::Path) -> io::Result<UnixListener> {
     let is_socket = std::fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket());
     if is_socket {
-        if UnixStream::connect(path).is_ok() {
-            return Err(io::ErrorKind::AddrInUse.into());
+        match UnixStream::connect(path) {
+            // Nobody listens any more.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => std::fs::remove_file(path)?,
+            // Another user's may live as well.
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
+            _ => return Err(io::ErrorKind::AddrInUse.into()),
         }
-        std::fs::remove_file(path)?;
     }
     let socket = UnixListener::bind(path)?;
-    // A proxy runs as somebody else; who may come near is for the directory to say.
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o666))?;
+    // Whoever reaches it may be the keeper: the daemon's own user and group, which a proxy's user is added to.
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660))?;
     Ok(socket)
 }

@@ -121,10 +121,6 @@ pub(super) fn check(text: &str, file: Option<&Path>, beside: &Path) -> Result<Co
         names: source.each("mine.names", raw.mine.names.as_ref(), not_empty)?,
     };
     let backup = raw.backup.directory.filter(|path| !path.as_os_str().is_empty()).map(|path| beside.join(path));
-    // A key that a later version will heed is checked, and whoever relies on it is told.
-    if backup.is_some() {
-        warnings.push("backup.directory is accepted, and has no effect in this version".to_owned());
-    }
     let age = source.duration("retention.age", raw.retention.age.as_ref(), 400 * DAY, DAY)?;
     let cache_bytes = match &raw.store.cache {
         Some(text) => source.read("store.cache", text, value::bytes)?,
@@ -171,6 +167,18 @@ fn state_directory() -> Option<PathBuf> {
     let value = std::env::var_os("STATE_DIRECTORY")?;
     let first = value.to_string_lossy().split(':').next().unwrap_or_default().to_owned();
     (!first.is_empty()).then(|| first.into())
+}
+
+/// The tokens in the credential of that name, one a line, which systemd lays into a directory of the service's own
+/// (`LoadCredential=` in systemd.exec(5)); none where there is no such file.
+fn credential_tokens() -> Result<Vec<String>, ConfigError> {
+    let Some(directory) = std::env::var_os("CREDENTIALS_DIRECTORY") else { return Ok(Vec::new()) };
+    let file = Path::new(&directory).join("tokens");
+    match std::fs::read_to_string(&file) {
+        Ok(text) => Ok(text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(ConfigError(format!("{}: the tokens cannot be read: {error}", file.display()))),
+    }
 }
 
 fn not_empty(text: &str) -> Result<String, String> {
@@ -258,7 +266,8 @@ impl Source<'_> {
             Some(text) => self.read("server.listen", text, value::listen_address)?,
             None => ListenAddress::Tcp(([127, 0, 0, 1], 8470).into()),
         };
-        let tokens = self.each("server.tokens", raw.tokens.as_ref(), not_empty)?;
+        let mut tokens = self.each("server.tokens", raw.tokens.as_ref(), not_empty)?;
+        tokens.extend(credential_tokens()?);
         if let Some(text) = raw.listen.as_ref().filter(|_| !listen.is_local() && tokens.is_empty() && !raw.public) {
             let problem = "can be reached by others; set server.tokens, or server.public = true to let them read lists";
             return Err(self.fault("server.listen", text, problem));

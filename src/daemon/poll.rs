@@ -49,6 +49,9 @@ const MAX_ORDERS: usize = 16;
 /// Feeds that become due within this time are asked together: what wakes up and goes to sleep between two requests costs
 /// more than a request.
 const TOGETHER: Duration = Duration::from_millis(50);
+/// Visits that end within this time are taken in together, for the same reason. What they brought is there before: this
+/// is about when their feeds and hosts come next.
+const ENDING_TOGETHER: Duration = Duration::from_millis(10);
 
 /// How long visits may take to end after the daemon was asked to stop.
 const ENDING_TIMEOUT: Duration = Duration::from_secs(8);
@@ -73,6 +76,8 @@ pub(super) struct Poller {
     latest: Timestamp,
     looked_at: Instant,
     running: JoinSet<Finished>,
+    /// The steady clock when visits that had ended were last taken in.
+    taken_at: Instant,
     // So that a visit that breaks off leaves its feed in the queue.
     visiting: HashMap<Id, FeedId>,
     commits: Commits,
@@ -120,6 +125,7 @@ impl Poller {
             latest: Timestamp::MIN,
             looked_at: moment(),
             running: JoinSet::new(),
+            taken_at: moment(),
             visiting: HashMap::new(),
             commits,
             gate,
@@ -147,6 +153,12 @@ impl Poller {
             self.start_due();
             // Never longer than a heart beat, and thereby also soon after the clock was set or the machine slept.
             let idle = self.wake_at().map_or(pulse::BEAT, |at| at.since(now()).min(pulse::BEAT));
+            let rest = if self.is_waited_for() { Duration::ZERO } else { ENDING_TOGETHER };
+            let take_at = self.taken_at + rest;
+            let ended = async {
+                tokio::time::sleep_until(take_at).await;
+                self.running.join_next_with_id().await
+            };
             tokio::select! {
                 () = self.stop.cancelled() => break,
                 order = self.orders.recv() => match order {
@@ -157,7 +169,7 @@ impl Poller {
                     Some(Order::Due(feed)) => self.enqueue(feed, Timestamp::MIN, None),
                     None => break,
                 },
-                Some(finished) = self.running.join_next_with_id() => self.take(finished),
+                Some(finished) = ended => self.take_all(finished),
                 Some(detour) = self.detours.hear() => self.detours.take(detour, &mut self.queue, now()),
                 // Asking the queue more often than the clock ticks would only spin.
                 () = tokio::time::sleep(idle.max(Duration::from_millis(1))) => {}
@@ -205,6 +217,7 @@ impl Poller {
         let passed = moment.saturating_duration_since(std::mem::replace(&mut self.looked_at, moment));
         if self.latest.since(now) > CLOCK_TOLERANCE {
             info!("the clock was set back; due times are looked at again");
+            self.queue.look_at_clock(now);
             for feed in self.followed.clone() {
                 self.enqueue(feed, Timestamp::MIN, None);
             }
@@ -290,6 +303,21 @@ impl Poller {
                 .spawn(async move { Finished::Conclusion(feed, visitor.conclude(feed, unreached, fault).await) });
             self.visiting.insert(task.id(), feed);
         }
+    }
+
+    /// Whether something that is due may wait for a visit to end.
+    fn is_waited_for(&self) -> bool {
+        self.is_hastened || self.queue.is_busy()
+    }
+
+    /// Takes in what has finished, beginning with this.
+    fn take_all(&mut self, finished: Result<(Id, Finished), JoinError>) {
+        let mut next = Some(finished);
+        while let Some(finished) = next {
+            self.take(finished);
+            next = self.running.try_join_next_with_id();
+        }
+        self.taken_at = moment();
     }
 
     fn take(&mut self, finished: Result<(Id, Finished), JoinError>) {

@@ -22,6 +22,11 @@ use crate::store::{FeedUpdate, Noted, Store};
 const MAX_BATCH: usize = 256;
 /// How long the first finished fetch of a commit waits for others: a commit costs the disk the same for one or a hundred.
 const GATHERING: Duration = Duration::from_millis(15);
+/// A commit of few updates begins so long after the last one at the earliest. One costs about a millisecond of processor
+/// time however little is in it; a feed that changes alone after a while is committed at once all the same.
+const BETWEEN_SMALL: Duration = Duration::from_millis(200);
+/// So many updates are no longer few: somebody else waits for their visits to end.
+const FEW: usize = 16;
 /// How long noted states wait for a commit: so many of them share it that it costs each next to nothing.
 const GATHERING_STATES: Duration = Duration::from_secs(10);
 /// Pause before a failed commit is tried again. Meanwhile nothing is acknowledged, so fetching comes to rest by itself.
@@ -55,7 +60,8 @@ impl Commits {
     }
 
     /// Keeps the state of a feed of which nothing else has changed. Returns at once, but where it cannot be noted: then it
-    /// waits like everything else, which brings fetching to rest while the disk is at fault.
+    /// waits like everything else, which brings fetching to rest while the disk is at fault. Noting is one write into the
+    /// page cache, which takes less time than to hand it to another thread.
     pub(super) async fn write_soon(&self, feed: &Feed) -> Result<(), NotWritten> {
         match self.store.note_state(feed) {
             Ok(Noted::First) => self.noted.notify_one(),
@@ -87,6 +93,8 @@ pub(super) struct Writer {
     pulse: Arc<Pulse>,
     pending: mpsc::Receiver<Pending>,
     noted: Arc<Notify>,
+    /// When the last commit ended.
+    last: Option<Instant>,
     stop: CancellationToken,
 }
 
@@ -99,7 +107,7 @@ pub(super) fn new(
     let (sender, pending) = mpsc::channel(MAX_BATCH);
     let noted = Arc::new(Notify::new());
     let commits = Commits { store: Arc::clone(&store), pending: sender, noted: Arc::clone(&noted) };
-    (commits, Writer { store, metrics, pulse, pending, noted, stop })
+    (commits, Writer { store, metrics, pulse, pending, noted, last: None, stop })
 }
 
 /// What goes into one commit.
@@ -114,8 +122,12 @@ impl Writer {
     pub(super) async fn run(mut self) {
         loop {
             let Batch { parts, is_last } = self.gather().await;
+            let brings_something = !parts.is_empty() || self.store.has_noted();
             if !self.write(parts).await || is_last {
                 return;
+            }
+            if brings_something {
+                self.last = Some(moment());
             }
         }
     }
@@ -132,10 +144,14 @@ impl Writer {
             tokio::select! {
                 handed_in = self.pending.recv() => match handed_in {
                     Some(pending) => {
-                        // Whoever waits for all that was handed in before brings nothing, and waits for nothing more.
-                        let wait = if pending.updates.is_empty() { Duration::ZERO } else { GATHERING };
-                        until = Some(until.map_or(now + wait, |until| until.min(now + wait)));
                         updates += pending.updates.len();
+                        let latest = match self.last.map(|last| last + BETWEEN_SMALL) {
+                            // Whoever waits for all that was handed in before brings nothing, and waits for nothing more.
+                            _ if pending.updates.is_empty() => now,
+                            Some(next) if updates < FEW => next.max(now + GATHERING),
+                            _ => now + GATHERING,
+                        };
+                        until = Some(until.map_or(latest, |until| until.min(latest)));
                         batch.parts.push(pending);
                     }
                     None => return Batch { is_last: true, ..batch },
@@ -168,7 +184,8 @@ impl Writer {
             match ended {
                 // Nobody waits any more for a fetch that was given up.
                 Ended::Written => drop(done.send(part.into_iter().map(|update| update.feed).collect())),
-                Ended::Refused => {}
+                // States that were to go along are still noted, and nobody else may come for long.
+                Ended::Refused => self.noted.notify_one(),
                 Ended::Stopped => return false,
             }
         }
@@ -204,6 +221,7 @@ impl Writer {
                     return (updates, Ended::Written);
                 }
                 Err(fault) if fault.may_pass() => {
+                    self.metrics.commit_failures.inc();
                     if !has_failed {
                         error!(error = %fault, "the database cannot be written; fetching waits, serving goes on, next try in {RETRY_PAUSE:?}");
                     }

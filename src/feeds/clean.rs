@@ -66,10 +66,10 @@ impl Cleaner {
         let html = match markup {
             Markup::Text(text) => paragraphs(cut(text)),
             Markup::Html(html) if html.len() > MAX_HTML_BYTES => paragraphs(&text(cut(html), usize::MAX)),
-            Markup::Html(html) if !html.contains(['<', '&']) => escaped(html.trim()),
+            Markup::Html(html) if !html.contains(['<', '&']) => escaped(html),
             Markup::Html(html) => self.cleaned(html, base).unwrap_or_else(|| paragraphs(&text(html, usize::MAX))),
         };
-        CleanHtml::from_cleaner(html)
+        CleanHtml::from_cleaner(trimmed(html))
     }
 
     /// Clean HTML: the short way where it is plain, else by the tree. `None` where that is too large or too dear.
@@ -81,7 +81,7 @@ impl Cleaner {
             // Charged as a text that the meter need not look at.
             Some(plain) if self.budget.spend(meter::work(html.len(), plain.tags)) => {
                 self.budget.spend(plain.html.len().saturating_sub(html.len()));
-                Some(trimmed(plain.html))
+                Some(plain.html)
             }
             Some(_) => None,
             None => self.tree(html, base),
@@ -386,14 +386,15 @@ fn sanitise(html: &str, base: Option<&Url>) -> String {
         });
         let mut clean = builder.clean(html).to_string();
         drop_controls(&mut clean);
-        trimmed(clean)
+        clean
     })
 }
 
-/// HTML without space around it, in place.
+/// HTML without space around it, in place, and without a byte order mark before it: whoever reads it takes that for none
+/// of the text (HTML, section 13.2.3.5).
 fn trimmed(mut html: String) -> String {
     html.truncate(html.trim_end().len());
-    let leading = html.len() - html.trim_start().len();
+    let leading = html.len() - html.trim_start_matches(|c: char| c.is_whitespace() || c == '\u{feff}').len();
     html.drain(..leading);
     html
 }

@@ -155,6 +155,11 @@ impl Queue {
         }
     }
 
+    /// Whether half of the requests that may be under way at once are.
+    pub fn is_busy(&self) -> bool {
+        2 * self.under_way() >= self.politeness.concurrency
+    }
+
     /// Takes other bounds from now on, as after a reload of the configuration. What is under way goes on.
     pub fn set_politeness(&mut self, politeness: Politeness) {
         let fresh = Self::new(politeness).politeness;
@@ -363,8 +368,9 @@ impl Queue {
     }
 
     /// Remembers the time; if the clock was set back, brings every host's remembered instants back with it, since a
-    /// pause that ends in a wrong future would silence its host for as long.
-    fn look_at_clock(&mut self, now: Timestamp) {
+    /// pause that ends in a wrong future would silence its host for as long. To be called before [`Queue::wake_at`] is
+    /// believed, where nothing else was asked for a while.
+    pub fn look_at_clock(&mut self, now: Timestamp) {
         if now.plus(CLOCK_TOLERANCE) >= self.latest {
             self.latest = self.latest.max(now);
             return;

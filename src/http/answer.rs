@@ -130,3 +130,8 @@ pub(super) fn closing(mut response: Response<Answer>) -> Response<Answer> {
     response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     response
 }
+
+/// Whether the connection ends with this answer.
+pub(super) fn is_closing(response: &Response<Answer>) -> bool {
+    response.headers().contains_key(header::CONNECTION)
+}

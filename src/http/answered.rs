@@ -5,14 +5,14 @@
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use hyper::body::Incoming;
 use hyper::header;
 use hyper::{Method, Request, Response, StatusCode};
 use tracing::{error, warn};
 
 use super::App;
 use super::access::{Reader, is_from_here};
-use super::answer::{Answer, closing, page, refusal, set, text};
+use super::answer::{Answer, page, refusal, set, text};
+use super::arriving::Arriving;
 use super::form;
 use super::pages::{on_scene, site};
 use super::query::{Format, no_such, pairs};
@@ -34,7 +34,7 @@ const REPEATED_WITHIN: Duration = Duration::from_mins(1);
 const NOBODYS: &str = "There is nothing of this name to be answered, or it is gone.";
 
 /// Answers whoever looks at what can be answered, or says that it was.
-pub(super) async fn answer(app: &Arc<App>, name: &str, request: Request<Incoming>) -> Response<Answer> {
+pub(super) async fn answer(app: &Arc<App>, name: &str, request: &mut Request<Arriving>) -> Response<Answer> {
     let accept = request.headers().get(header::ACCEPT).and_then(|value| value.to_str().ok());
     let format = Format::accepted(accept);
     let query = request.uri().query().unwrap_or_default().to_owned();
@@ -50,11 +50,11 @@ pub(super) async fn answer(app: &Arc<App>, name: &str, request: Request<Incoming
     }
     if !is_from_here(&app.config.load().server.base_url, request.headers()) {
         let message = "This form came from another site's page, and nothing was noted down.";
-        return closing(refusal(app, Reader::Keeper, StatusCode::FORBIDDEN, format, message));
+        return refusal(app, Reader::Keeper, StatusCode::FORBIDDEN, format, message);
     }
     let fields = match form::read(request, MAX_FORM_BYTES).await {
         Ok(fields) => fields,
-        Err((status, message)) => return closing(refusal(app, Reader::Keeper, status, format, &message)),
+        Err((status, message)) => return refusal(app, Reader::Keeper, status, format, &message),
     };
     match done(&fields) {
         Ok((kind, note)) => record(app, key, kind, note, format, &query).await,

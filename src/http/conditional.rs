@@ -1,6 +1,7 @@
 //! Answers that cost little: content codings, entity tags and "not modified" (RFC 9110, sections 8.8, 12.5.3 and 13).
 
 use std::io::Write;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,16 +12,16 @@ use hyper::header::{ACCEPT_ENCODING, HeaderMap, HeaderValue, IF_MODIFIED_SINCE, 
 use super::query::thousandths;
 use crate::model::Timestamp;
 
-/// A rendered page, ready to be sent any number of times: its bytes in both codings, and what makes requests for it
-/// conditional. Bytes are shared, never copied.
+/// A rendered page, ready to be sent any number of times: its bytes, also in gzip once somebody takes that, and what makes
+/// requests for it conditional. Bytes are shared, never copied.
 #[derive(Clone, Debug)]
 pub struct Representation {
     /// The media type.
     pub media_type: &'static str,
     /// The bytes as rendered.
     pub plain: Bytes,
-    /// The same in gzip (RFC 1952); `None` where that would not be smaller.
-    pub gzip: Option<Bytes>,
+    /// The same in gzip (RFC 1952), made when it is first asked for; `None` where that would not be smaller.
+    gzip: OnceLock<Option<Bytes>>,
     /// The strong entity tag of the plain bytes, in quotes.
     pub etag: HeaderValue,
     /// The strong entity tag of the gzip bytes, in quotes.
@@ -52,7 +53,7 @@ impl Representation {
         let last_modified = later_than(now, previous);
         Self {
             media_type,
-            gzip: gzip(&plain),
+            gzip: OnceLock::new(),
             plain,
             etag_gzip: header_value(&format!("\"{tag}-gzip\"")),
             etag,
@@ -61,12 +62,30 @@ impl Representation {
         }
     }
 
-    /// The bytes that a request gets, their coding and their entity tag.
-    pub fn coded(&self, headers: &HeaderMap) -> (&Bytes, Option<&'static str>, &HeaderValue) {
-        match &self.gzip {
-            Some(gzip) if accepts_gzip(headers) => (gzip, Some("gzip"), &self.etag_gzip),
-            _ => (&self.plain, None, &self.etag),
+    /// The bytes that a request gets, and their coding. Takes milliseconds where [`is_ready_for`](Self::is_ready_for) says
+    /// so.
+    pub fn coded(&self, headers: &HeaderMap) -> (&Bytes, Option<&'static str>) {
+        if accepts_gzip(headers)
+            && let Some(gzip) = self.gzip.get_or_init(|| gzip(&self.plain))
+        {
+            return (gzip, Some("gzip"));
         }
+        (&self.plain, None)
+    }
+
+    /// The entity tag of the bytes that a request gets, whether or not they are made.
+    pub fn tag(&self, headers: &HeaderMap) -> &HeaderValue {
+        let is_packed = match self.gzip.get() {
+            Some(gzip) => gzip.is_some(),
+            // Markup of that length always becomes smaller.
+            None => self.plain.len() >= MIN_GZIP_BYTES,
+        };
+        if is_packed && accepts_gzip(headers) { &self.etag_gzip } else { &self.etag }
+    }
+
+    /// Whether what a request gets is made already, so that answering it takes no time.
+    pub fn is_ready_for(&self, headers: &HeaderMap) -> bool {
+        self.gzip.get().is_some() || !accepts_gzip(headers) || self.is_known_to(headers)
     }
 
     /// Whether the client has these bytes already: any of its tags is one of ours, whatever the coding; a date counts
@@ -90,9 +109,10 @@ impl Representation {
             })
     }
 
-    /// Bytes held in memory.
+    /// Bytes held in memory, about: in gzip, pages are a seventh to a quarter of what they are. Always the same, whether or
+    /// not they were packed.
     pub fn weight(&self) -> usize {
-        self.plain.len() + self.gzip.as_ref().map_or(0, Bytes::len)
+        self.plain.len() + self.plain.len() / 4
     }
 }
 
@@ -157,9 +177,17 @@ mod tests {
     fn each_coding_has_its_own_strong_tag_and_any_of_them_matches() {
         let page = representation(Timestamp::from_seconds(1000));
         assert_ne!(page.etag, page.etag_gzip);
-        let (bytes, coding, tag) = page.coded(&headers(&[(ACCEPT_ENCODING, "br, gzip")]));
-        assert!(bytes.len() < page.plain.len() && coding == Some("gzip") && tag == page.etag_gzip);
-        assert_eq!(page.coded(&headers(&[])).1, None);
+        let (plain, packed) = (headers(&[]), headers(&[(ACCEPT_ENCODING, "br, gzip")]));
+        assert!(page.is_ready_for(&plain) && !page.is_ready_for(&packed));
+        assert_eq!((page.coded(&plain).1, page.tag(&plain)), (None, &page.etag));
+        for is_made in [false, true] {
+            assert_eq!((page.gzip.get().is_some(), page.tag(&packed)), (is_made, &page.etag_gzip));
+            let (bytes, coding) = page.coded(&packed);
+            assert!(bytes.len() < page.plain.len() && coding == Some("gzip"));
+        }
+        assert!(page.is_ready_for(&packed));
+        let short = Representation::new("text/plain", "feeds".to_owned(), page.last_modified, None);
+        assert_eq!((short.coded(&packed).1, short.tag(&packed)), (None, &short.etag));
         for (sent, known) in [
             (text(&page.etag), true),
             (text(&page.etag_gzip), true),

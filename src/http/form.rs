@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use hyper::body::{Body, Incoming};
+use hyper::body::Body;
 use hyper::header::{CONTENT_TYPE, HeaderMap};
 use hyper::{Request, StatusCode};
+
+use super::arriving::Arriving;
 
 /// The only media type that forms come in here (WHATWG URL, `application/x-www-form-urlencoded`).
 const FORM: &str = "application/x-www-form-urlencoded";
@@ -15,7 +17,7 @@ const FORM_TIMEOUT: Duration = Duration::from_secs(10);
 /// The fields of a form in their order, names and values decoded. A fault is the status to answer with, and why; the
 /// body may then not have been read to its end.
 pub(super) async fn read(
-    request: Request<Incoming>,
+    request: &mut Request<Arriving>,
     max_bytes: usize,
 ) -> Result<Vec<(String, String)>, (StatusCode, String)> {
     if !is_form(request.headers()) {
@@ -25,7 +27,7 @@ pub(super) async fn read(
     if request.body().size_hint().lower() > max_bytes as u64 {
         return Err(too_large());
     }
-    match tokio::time::timeout(FORM_TIMEOUT, Limited::new(request.into_body(), max_bytes).collect()).await {
+    match tokio::time::timeout(FORM_TIMEOUT, Limited::new(request.body_mut(), max_bytes).collect()).await {
         Ok(Ok(body)) => Ok(url::form_urlencoded::parse(&body.to_bytes()).into_owned().collect()),
         Ok(Err(fault)) if fault.is::<LengthLimitError>() => Err(too_large()),
         Ok(Err(_)) => Err((StatusCode::BAD_REQUEST, "The form broke off.".to_owned())),

@@ -72,7 +72,7 @@ pub(super) fn kept(
 ) -> Option<(Response<Answer>, Arc<Kept>)> {
     let key = Key { path: path.to_owned(), format, ask: ask(path, format, query_text).ok()?, reader };
     let kept = app.pages.current(&key, &app.live, (app.clock)())?;
-    Some((serve(app, headers, &key, &kept), kept))
+    kept.representation.is_ready_for(headers).then(|| (serve(app, headers, &key, &kept), kept))
 }
 
 /// Reads what is asked of a path.
@@ -92,20 +92,27 @@ fn ask(path: &str, format: Format, query_text: &str) -> Result<Ask, BadParameter
 async fn kept_or_new(app: &Arc<App>, headers: &HeaderMap, key: &Key, query_text: &str) -> Response<Answer> {
     let (path, format) = (key.path.as_str(), key.format);
     let current = || app.pages.current(key, &app.live, (app.clock)());
-    if let Some(kept) = current() {
+    let ready = || current().filter(|kept| kept.representation.is_ready_for(headers));
+    if let Some(kept) = ready() {
         return serve(app, headers, key, &kept);
     }
     let Ok(_permit) = app.rendering.acquire().await else {
         return refusal(app, key.reader, StatusCode::SERVICE_UNAVAILABLE, format, "listend is stopping.");
     };
     // Somebody else may have rendered it while we waited.
-    if let Some(kept) = current() {
+    if let Some(kept) = ready() {
         return serve(app, headers, key, &kept);
     }
     let rendering = {
-        let app = Arc::clone(app);
-        let key = key.clone();
-        tokio::task::spawn_blocking(move || render(&app, &key))
+        let (app, key, kept, headers) = (Arc::clone(app), key.clone(), current(), headers.clone());
+        tokio::task::spawn_blocking(move || {
+            let rendered = kept.map_or_else(|| render(&app, &key), |kept| Ok(Rendered::Page(kept)));
+            if let Ok(Rendered::Page(kept)) = &rendered {
+                // Packed here, where it may take its time.
+                kept.representation.coded(&headers);
+            }
+            rendered
+        })
     };
     match rendering.await {
         Ok(Ok(Rendered::Page(kept))) => serve(app, headers, key, &kept),
@@ -374,14 +381,19 @@ fn manner(app: &App, key: &Key, site: &Site) -> Manner {
 fn serve(app: &App, headers: &HeaderMap, key: &Key, kept: &Kept) -> Response<Answer> {
     let (page, manner) = (&kept.representation, &kept.manner);
     let is_known = page.is_known_to(headers);
-    let (bytes, coding, etag) = page.coded(headers);
-    let mut response = Response::new(Answer::Whole(if is_known { Full::default() } else { Full::new(bytes.clone()) }));
+    let (body, coding) = if is_known {
+        (Full::default(), None)
+    } else {
+        let (bytes, coding) = page.coded(headers);
+        (Full::new(bytes.clone()), coding)
+    };
+    let mut response = Response::new(Answer::Whole(body));
     if is_known {
         *response.status_mut() = StatusCode::NOT_MODIFIED;
     }
     let fields = response.headers_mut();
     fields.reserve(MOST_FIELDS);
-    fields.insert(header::ETAG, etag.clone());
+    fields.insert(header::ETAG, page.tag(headers).clone());
     fields.insert(header::LAST_MODIFIED, page.last_modified_text.clone());
     fields.insert(header::VARY, manner.vary.clone());
     fields.insert(header::CACHE_CONTROL, manner.cache_control.clone());

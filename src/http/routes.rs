@@ -12,11 +12,13 @@ use hyper::{Method, Request, Response, StatusCode};
 
 use super::App;
 use super::access::{Openness, Reader, is_misdirected};
-use super::answer::{self, Answer, not_that_way, refusal, set, text};
+use super::answer::{self, Answer, guard, is_closing, not_that_way, refusal, set, text};
 use super::answered::{self, ANSWERED};
+use super::arriving::{self, Arriving};
 use super::metrics::RequestLabels;
 use super::overview;
 use super::pages::{self, FRONT, VOICES, is_keepers, site};
+use super::places::Seat;
 use super::query::{Format, decode_path, split_ending};
 use super::status::StatusBody;
 use super::{webmention, websub};
@@ -25,6 +27,7 @@ use crate::feeds::websub::CALLBACKS;
 use crate::listen::relations::Relation;
 use crate::listen::view;
 use crate::publish::html;
+use crate::store::Store;
 
 /// What is served under a path.
 enum Route<'a> {
@@ -121,11 +124,12 @@ impl Future for Answering {
 }
 
 /// Answers one request.
-pub(super) fn answer(app: &Arc<App>, request: Request<Incoming>) -> Answering {
-    match kept(app, &request) {
-        Some(response) => Answering::Now(Some(response)),
-        None => Answering::Later(Box::pin(make(Arc::clone(app), request))),
+pub(super) fn answer(app: &Arc<App>, request: Request<Incoming>, seat: &Arc<Seat>) -> Answering {
+    if let Some(response) = kept(app, &request) {
+        return Answering::Now(Some(response));
     }
+    let request = request.map(|body| Arriving::new(body, Arc::clone(seat)));
+    Answering::Later(Box::pin(make(Arc::clone(app), request)))
 }
 
 /// The answer, where it is a page that is kept: most requests are for one that has not changed, and are answered at once.
@@ -156,22 +160,25 @@ fn kept(app: &App, request: &Request<Incoming>) -> Option<Response<Answer>> {
 }
 
 /// Makes the answer to a request.
-async fn make(app: Arc<App>, request: Request<Incoming>) -> Result<Response<Answer>, Infallible> {
+async fn make(app: Arc<App>, mut request: Request<Arriving>) -> Result<Response<Answer>, Infallible> {
     let path = decode_path(request.uri().path()).into_owned();
     let config = app.config.load();
     let path = below(&config.server, &path);
     let is_head = request.method() == Method::HEAD;
     // A callback's address is all that a hub needs to know.
     let (mut response, view, format) = if let Some(token) = path.strip_prefix(CALLBACKS) {
-        (websub::answer(&app, token, request).await, "websub", None)
+        (websub::answer(&app, token, &mut request).await, "websub", None)
     } else if path == webmention::ENDPOINT && config.webmention {
-        (webmention::answer(&app, request).await, "webmention", None)
+        (webmention::answer(&app, &mut request).await, "webmention", None)
     } else {
         let route = Route::of(path);
         let view = route.label();
-        let (response, format) = dispatch(&app, request, route).await;
+        let (response, format) = dispatch(&app, &mut request, route).await;
         (response, view, format)
     };
+    if !is_closing(&response) {
+        arriving::throw_away(&mut request, config.fetch.max_body_bytes).await;
+    }
     if is_head {
         let length = response.body().size_hint().exact();
         *response.body_mut() = Answer::Whole(Full::default());
@@ -187,8 +194,8 @@ async fn make(app: Arc<App>, request: Request<Incoming>) -> Result<Response<Answ
 
 /// The path without the prefix of the base address: behind a proxy that keeps it, paths arrive with it.
 fn below<'a>(server: &Server, path: &'a str) -> &'a str {
-    let prefix = server.base_url.path().trim_end_matches('/');
-    path.strip_prefix(prefix).filter(|rest| rest.starts_with('/')).unwrap_or(path)
+    let prefix = decode_path(server.base_url.path());
+    path.strip_prefix(prefix.trim_end_matches('/')).filter(|rest| rest.starts_with('/')).unwrap_or(path)
 }
 
 fn accepted(headers: &HeaderMap) -> Format {
@@ -229,7 +236,11 @@ fn refused(why: &Refused) -> Response<Answer> {
     }
 }
 
-async fn dispatch(app: &Arc<App>, request: Request<Incoming>, route: Route<'_>) -> (Response<Answer>, Option<Format>) {
+async fn dispatch(
+    app: &Arc<App>,
+    request: &mut Request<Arriving>,
+    route: Route<'_>,
+) -> (Response<Answer>, Option<Format>) {
     let headers = request.headers();
     let query = request.uri().query().unwrap_or_default();
     if !route.methods().split(", ").any(|method| method == request.method()) {
@@ -250,6 +261,7 @@ async fn dispatch(app: &Arc<App>, request: Request<Incoming>, route: Route<'_>) 
                 return (text(StatusCode::INTERNAL_SERVER_ERROR, "The status could not be read.\n".to_owned()), None);
             };
             let mut response = Response::new(Answer::Status(Box::new(body)));
+            guard(response.headers_mut());
             set(response.headers_mut(), header::CONTENT_TYPE, "application/json");
             set(response.headers_mut(), header::CACHE_CONTROL, "no-store");
             (response, Some(Format::Json))
@@ -258,7 +270,7 @@ async fn dispatch(app: &Arc<App>, request: Request<Incoming>, route: Route<'_>) 
         Route::Metrics => {
             let app = Arc::clone(app);
             let figures = move || {
-                app.metrics.set_feeds(&app.live);
+                app.metrics.look(&app.live, &Store::file(&app.config.load().state), (app.clock)());
                 app.metrics.text()
             };
             let Ok(figures) = tokio::task::spawn_blocking(figures).await else {

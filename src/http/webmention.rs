@@ -9,12 +9,12 @@ use std::collections::{HashSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use hyper::body::Incoming;
 use hyper::header;
 use hyper::{Method, Request, Response, StatusCode};
 use tokio::sync::mpsc;
 
-use super::answer::{Answer, closing, not_that_way, text};
+use super::answer::{Answer, not_that_way, text};
+use super::arriving::Arriving;
 use super::{App, form};
 use crate::feeds::webmention::{BadClaim, Claim};
 use crate::listen::sites::Owner;
@@ -129,13 +129,13 @@ impl Rates {
 }
 
 /// Answers whoever tells of a link.
-pub(super) async fn answer(app: &Arc<App>, request: Request<Incoming>) -> Response<Answer> {
+pub(super) async fn answer(app: &Arc<App>, request: &mut Request<Arriving>) -> Response<Answer> {
     if request.method() != Method::POST {
         return not_that_way("POST");
     }
     let fields = match form::read(request, MAX_FORM_BYTES).await {
         Ok(fields) => fields,
-        Err((status, why)) => return closing(text(status, format!("{why}\n"))),
+        Err((status, why)) => return text(status, format!("{why}\n")),
     };
     let refused = |why: &str| text(StatusCode::BAD_REQUEST, format!("{why}.\n"));
     let claim = match claim(&fields) {

@@ -10,13 +10,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
-use hyper::body::{Body, Incoming};
+use hyper::body::Body;
 use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use super::App;
 use super::answer::{Answer, closing, not_that_way, text};
+use super::arriving::Arriving;
 use super::query::pairs;
 
 /// Pushes that are read, or wait to be taken in, at once. Each may be as large as a feed.
@@ -109,16 +110,20 @@ impl Doors {
 }
 
 /// Answers a hub.
-pub(super) async fn answer(app: &App, token: &str, request: Request<Incoming>) -> Response<Answer> {
+pub(super) async fn answer(app: &App, token: &str, request: &mut Request<Arriving>) -> Response<Answer> {
     let is_open = app.doors.is_open(token);
     match *request.method() {
-        // A hub that still pushes here may forget us (section 7).
-        Method::POST if !is_open => text(StatusCode::GONE, "There is no such subscription any more.\n".to_owned()),
+        Method::POST if !is_open => gone(),
         Method::POST => push(app, token, request).await,
         Method::GET if is_open => intent(app, token, request.uri().query().unwrap_or_default()).await,
         Method::GET | Method::HEAD => nothing(),
         _ => not_that_way("GET, HEAD, POST"),
     }
+}
+
+/// A hub that still pushes here may forget us (section 7).
+fn gone() -> Response<Answer> {
+    text(StatusCode::GONE, "There is no such subscription any more.\n".to_owned())
 }
 
 fn nothing() -> Response<Answer> {
@@ -150,14 +155,14 @@ async fn intent(app: &App, token: &str, query: &str) -> Response<Answer> {
 }
 
 /// Takes what is pushed, and says so at once: what becomes of it is not the hub's business (sections 7 and 7.1).
-async fn push(app: &App, token: &str, request: Request<Incoming>) -> Response<Answer> {
+async fn push(app: &App, token: &str, request: &mut Request<Arriving>) -> Response<Answer> {
     let (max_bytes, limit) = {
         let config = app.config.load();
         (config.fetch.max_body_bytes, config.fetch.timeout)
     };
     let too_large = || text(StatusCode::PAYLOAD_TOO_LARGE, "That is larger than any feed here.\n".to_owned());
     if request.body().size_hint().lower() > max_bytes as u64 {
-        return closing(too_large());
+        return too_large();
     }
     let turn = tokio::time::timeout(TURN_TIMEOUT, Arc::clone(&app.doors.places).acquire_owned());
     let Ok(Ok(place)) = turn.await else { return busy() };
@@ -166,12 +171,12 @@ async fn push(app: &App, token: &str, request: Request<Incoming>) -> Response<An
     };
     let signature = value(request.headers(), "x-hub-signature");
     let content_type = value(request.headers(), "content-type");
-    let reading = tokio::time::timeout(limit, Limited::new(request.into_body(), max_bytes).collect());
+    let reading = tokio::time::timeout(limit, Limited::new(request.body_mut(), max_bytes).collect());
     let body = match reading.await {
         Ok(Ok(body)) => body.to_bytes(),
-        Ok(Err(fault)) if fault.is::<LengthLimitError>() => return closing(too_large()),
-        Ok(Err(_)) => return closing(text(StatusCode::BAD_REQUEST, "The body broke off.\n".to_owned())),
-        Err(_) => return closing(text(StatusCode::REQUEST_TIMEOUT, "That took too long.\n".to_owned())),
+        Ok(Err(fault)) if fault.is::<LengthLimitError>() => return too_large(),
+        Ok(Err(_)) => return text(StatusCode::BAD_REQUEST, "The body broke off.\n".to_owned()),
+        Err(_) => return text(StatusCode::REQUEST_TIMEOUT, "That took too long.\n".to_owned()),
     };
     let push = Push { token: token.to_owned(), signature, content_type, body, place };
     if app.doors.calls.send(Call::Push(push)).await.is_err() {

@@ -182,16 +182,29 @@ impl<'a> Standing<'a> {
 
     /// The voices in `list` that do not stand in `other_list` of `other`.
     fn missing_in(&self, list: ListIndex, other: &Self, other_list: ListIndex) -> Vec<VoiceIndex> {
+        // Two rosters hold mostly the same voices in the same order: the one behind the last that was found is looked at
+        // first, which spares a search by address.
+        let mut next = 0;
         let is_missing = |voice: &VoiceIndex| {
-            !self.roster.voices[*voice].feeds.iter().any(|feed| {
-                let found = other.roster.voices_of(feed);
-                found.iter().any(|&found| {
-                    let found = &other.roster.voices[found];
-                    found.lists.contains(&other_list) && self.is_same(*voice, feed, found)
-                })
-            })
+            let ours = &self.roster.voices[*voice];
+            let is_next = other.roster.voices.get(next).is_some_and(|theirs| {
+                theirs.lists.contains(&other_list) && theirs.title == ours.title && theirs.feeds == ours.feeds
+            });
+            let found = if is_next { Some(next) } else { self.find_in(*voice, other, other_list) };
+            next = found.map_or(next, |found| found + 1);
+            found.is_none()
         };
         self.voices[list].iter().copied().filter(is_missing).collect()
+    }
+
+    /// One of our voices, found by its feeds in `other_list` of `other`.
+    fn find_in(&self, voice: VoiceIndex, other: &Self, other_list: ListIndex) -> Option<VoiceIndex> {
+        self.roster.voices[voice].feeds.iter().find_map(|feed| {
+            other.roster.voices_of(feed).iter().copied().find(|&found| {
+                let found = &other.roster.voices[found];
+                found.lists.contains(&other_list) && self.is_same(voice, feed, found)
+            })
+        })
     }
 
     /// Whether one of our voices is the one that the other roster knows by the same feed. A feed that several people

@@ -4,8 +4,10 @@
 //! opened all the same, for reading. Knows nothing of databases.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::io;
 use std::ops::Bound;
+use std::os::unix::fs::FileExt;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use redb::{BackendError, StorageBackend};
@@ -51,6 +53,32 @@ impl<B: StorageBackend> Aside<B> {
         let (out, behind) = out.split_at_mut(there);
         behind.fill(0);
         if out.is_empty() { Ok(()) } else { self.below.read(offset, out) }
+    }
+}
+
+/// A file of which nothing but its bytes is wanted: redb's own storage locks it, which takes the right to write.
+#[derive(Debug)]
+pub(super) struct ReadOnly(pub(super) File);
+
+impl StorageBackend for ReadOnly {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.0.metadata()?.len())
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.0.read_exact_at(out, offset)
+    }
+
+    fn set_len(&self, _: u64) -> io::Result<()> {
+        Err(io::ErrorKind::ReadOnlyFilesystem.into())
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        Err(io::ErrorKind::ReadOnlyFilesystem.into())
+    }
+
+    fn write(&self, _: u64, _: &[u8]) -> io::Result<()> {
+        Err(io::ErrorKind::ReadOnlyFilesystem.into())
     }
 }
 

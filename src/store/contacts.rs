@@ -6,9 +6,9 @@ use redb::{ReadTransaction, ReadableTable, WriteTransaction};
 use serde::{Deserialize, Serialize};
 
 use super::error::Fault;
-use super::records::{FeedRecord, decode, encode};
+use super::records::{FeedRecord, decode, encode, stored_url};
 use super::tables::{CONTACTS, FEEDS, URLS, event_bytes, event_key, health_bytes, health_key, if_made};
-use crate::model::{Contact, ContactKind, EntryKey, FeedId, Link};
+use crate::model::{Contact, ContactKind, EntryKey, FeedId, FeedUrl, Link};
 
 /// A value of `contacts`.
 #[derive(Serialize, Deserialize)]
@@ -45,6 +45,53 @@ impl LinkRecord {
     }
 }
 
+/// The value of a contact; `feed` is the address of the feed that it is about.
+fn value(contact: &Contact, feed: Option<&str>) -> Vec<u8> {
+    let kind = ContactKind::ALL.iter().position(|kind| *kind == contact.kind).unwrap_or_default();
+    encode(&ContactRecord {
+        kind: kind as u8,
+        note: &contact.note,
+        about: health_bytes(contact.about),
+        by: contact.by.as_ref().map(LinkRecord::of),
+        title: &contact.title,
+        feed,
+    })
+}
+
+/// A contact as it is stored.
+pub(super) struct Row {
+    /// Its number among those of its instant.
+    pub(super) number: u32,
+    pub(super) contact: Contact,
+    /// The address of the feed that it is about.
+    pub(super) feed: Option<FeedUrl>,
+}
+
+impl Row {
+    /// Reads a row of `contacts`.
+    pub(super) fn read(key: &[u8; 12], value: &[u8]) -> Result<Self, Fault> {
+        let record: ContactRecord<'_> = decode(value, "record of a contact")?;
+        let kind = ContactKind::ALL.get(usize::from(record.kind)).copied();
+        let (at, number) = event_key(key);
+        let contact = Contact {
+            at,
+            kind: kind.ok_or_else(|| Fault::Unreadable(format!("a contact has the unknown kind {}", record.kind)))?,
+            note: record.note.to_owned(),
+            about: health_key(&record.about),
+            by: record.by.map(LinkRecord::link),
+            title: record.title.to_owned(),
+        };
+        Ok(Self { number, contact, feed: record.feed.map(stored_url).transpose()? })
+    }
+
+    /// Stores it as it is; whether its place was free.
+    pub(super) fn store(&self, transaction: &WriteTransaction) -> Result<bool, Fault> {
+        let mut table = transaction.open_table(CONTACTS)?;
+        let value = value(&self.contact, self.feed.as_ref().map(FeedUrl::as_str));
+        Ok(table.insert(&event_bytes(self.contact.at, self.number), value.as_slice())?.is_none())
+    }
+}
+
 /// Adds a contact behind those of its instant. Adding it a second time changes nothing.
 pub(super) fn add(transaction: &WriteTransaction, contact: &Contact) -> Result<(), Fault> {
     let feed = match transaction.open_table(FEEDS)?.get(contact.about.feed.0)? {
@@ -52,16 +99,7 @@ pub(super) fn add(transaction: &WriteTransaction, contact: &Contact) -> Result<(
         None => None,
     };
     let mut table = transaction.open_table(CONTACTS)?;
-    let kind = ContactKind::ALL.iter().position(|kind| *kind == contact.kind).unwrap_or_default();
-    let record = ContactRecord {
-        kind: kind as u8,
-        note: &contact.note,
-        about: health_bytes(contact.about),
-        by: contact.by.as_ref().map(LinkRecord::of),
-        title: &contact.title,
-        feed: feed.as_deref(),
-    };
-    let record = encode(&record);
+    let record = value(contact, feed.as_deref());
     let mut n = 0;
     for row in table.range::<&[u8; 12]>(&event_bytes(contact.at, 0)..=&event_bytes(contact.at, u32::MAX))? {
         let (key, value) = row?;
@@ -83,26 +121,17 @@ pub(super) fn all(transaction: &ReadTransaction) -> Result<Vec<Contact>, Fault> 
     let mut contacts = Vec::new();
     for row in table.iter()? {
         let (key, value) = row?;
-        let record: ContactRecord<'_> = decode(value.value(), "record of a contact")?;
-        let kind = ContactKind::ALL.get(usize::from(record.kind)).copied();
-        let mut about = health_key(&record.about);
-        if let Some(url) = record.feed {
-            let was = about.feed;
-            about.feed = match now.get(&was) {
+        let Row { mut contact, feed, .. } = Row::read(key.value(), value.value())?;
+        if let Some(url) = feed {
+            let was = contact.about.feed;
+            contact.about.feed = match now.get(&was) {
                 Some(feed) => *feed,
                 None if feeds.get(was.0)?.is_some() => was,
-                None => urls.get(url)?.map_or(was, |id| FeedId(id.value())),
+                None => urls.get(url.as_str())?.map_or(was, |id| FeedId(id.value())),
             };
-            now.insert(was, about.feed);
+            now.insert(was, contact.about.feed);
         }
-        contacts.push(Contact {
-            at: event_key(key.value()).0,
-            kind: kind.ok_or_else(|| Fault::Unreadable(format!("a contact has the unknown kind {}", record.kind)))?,
-            note: record.note.to_owned(),
-            about,
-            by: record.by.map(LinkRecord::link),
-            title: record.title.to_owned(),
-        });
+        contacts.push(contact);
     }
     Ok(contacts)
 }

@@ -19,12 +19,12 @@ use std::time::{Duration, Instant};
 use redb::backends::FileBackend;
 use redb::{Builder, Database, DatabaseError, ReadTransaction, ReadableDatabase, StorageBackend, WriteTransaction};
 
-use super::aside::Aside;
+use super::aside::{Aside, ReadOnly};
 use super::error::{Fault, OpenError, StoreError, one_line};
 use super::tables::{FORMAT, META, META_FORMAT, create_all};
 
 /// The database's name in the state directory.
-const FILE_NAME: &str = "listend.redb";
+pub(super) const FILE_NAME: &str = "listend.redb";
 
 /// Free space asked for before a database that failed is opened anew.
 const PROBE_BYTES: usize = 1 << 20;
@@ -80,8 +80,15 @@ impl Engine {
         Self::with(
             file,
             Box::new(move |mode| {
-                let open = OpenOptions::new().read(true).write(true).open(&path).map_err(io_at(&path))?;
-                open_in(mode, &path, cache_bytes, backend(open, &path)?)
+                let open = |writes| OpenOptions::new().read(true).write(writes).open(&path);
+                match open(true) {
+                    Ok(open) => open_in(mode, &path, cache_bytes, backend(open, &path)?),
+                    // A disk that has become read-only opens nothing for writing.
+                    Err(error) if mode == Mode::Aside && error.kind() == io::ErrorKind::ReadOnlyFilesystem => {
+                        open_in(mode, &path, cache_bytes, ReadOnly(open(false).map_err(io_at(&path))?))
+                    }
+                    Err(error) => Err(io_at(&path)(error)),
+                }
             }),
             Box::new(move || probe(&probe_file)),
         )

@@ -21,6 +21,8 @@ use flate2::Crc;
 use crate::model::{Feed, FeedId};
 use crate::store::records::{asked_at, encode_state};
 
+/// The names of the two files in the state directory.
+pub(super) const FILE_NAMES: [&str; 2] = ["listend.states.0", "listend.states.1"];
 /// Beyond so many, states have to wait for a commit.
 const MAX_WAITING: usize = 4096;
 /// Bytes before a line's feed: length and checksum.
@@ -73,7 +75,7 @@ pub(super) struct Taken {
 impl Journal {
     /// Opens both files, which need not exist; everything in them waits.
     pub(super) fn open(directory: &Path) -> io::Result<Self> {
-        let paths = [0, 1].map(|n| directory.join(format!("listend.states.{n}")));
+        let paths = FILE_NAMES.map(|name| directory.join(name));
         let mut lines = Lines::default();
         for (n, path) in paths.iter().enumerate() {
             match std::fs::read(path) {

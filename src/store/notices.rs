@@ -54,6 +54,57 @@ fn bounds(kind: u8) -> (NoticeBytes, NoticeBytes) {
     (first, last)
 }
 
+fn value(notice: &Notice) -> Vec<u8> {
+    encode(&NoticeRecord {
+        mark: notice.mark.0,
+        title: &notice.title,
+        text: notice.text.as_str(),
+        link: notice.link.as_deref(),
+        about: notice.about.iter().map(|feed| feed.0).collect(),
+    })
+}
+
+fn kind_of(number: u8) -> Result<NoticeKind, Fault> {
+    let kind = NoticeKind::ALL.get(usize::from(number)).copied();
+    kind.ok_or_else(|| Fault::Unreadable(format!("a notice has the unknown kind {number}")))
+}
+
+/// Reads a row of `notices`.
+pub(super) fn read(key: &NoticeBytes, value: &[u8]) -> Result<Notice, Fault> {
+    let record: NoticeRecord<'_> = decode(value, "notice")?;
+    Ok(Notice {
+        key: notice_key(key),
+        kind: kind_of(key[0])?,
+        mark: Hash64(record.mark),
+        title: record.title.to_owned(),
+        text: CleanHtml::from_cleaner(record.text.to_owned()),
+        link: record.link.map(str::to_owned),
+        about: record.about.into_iter().map(FeedId).collect(),
+    })
+}
+
+/// Reads a row of `told`.
+pub(super) fn read_told((kind, mark): (u8, u64), at: i64) -> Result<(NoticeKind, Hash64, Timestamp), Fault> {
+    Ok((kind_of(kind)?, Hash64(mark), Timestamp::from_millis(at)))
+}
+
+/// Stores a notice as it is, with no regard to marks; whether its place was free.
+pub(super) fn store(transaction: &WriteTransaction, notice: &Notice) -> Result<bool, Fault> {
+    let mut table = transaction.open_table(NOTICES)?;
+    let key = notice_bytes(number_of(notice.kind), notice.key);
+    Ok(table.insert(&key, value(notice).as_slice())?.is_none())
+}
+
+/// Stores that something was told; whether that was not known.
+pub(super) fn store_told(
+    transaction: &WriteTransaction,
+    kind: NoticeKind,
+    mark: Hash64,
+    at: Timestamp,
+) -> Result<bool, Fault> {
+    Ok(transaction.open_table(TOLD)?.insert((number_of(kind), mark.0), at.millis())?.is_none())
+}
+
 /// Adds notices whose marks were not told before.
 pub(super) fn add(transaction: &WriteTransaction, notices: &[Notice]) -> Result<(), Fault> {
     let mut table = transaction.open_table(NOTICES)?;
@@ -64,14 +115,7 @@ pub(super) fn add(transaction: &WriteTransaction, notices: &[Notice]) -> Result<
             continue;
         }
         told.insert((kind, notice.mark.0), notice.key.listed_at.millis())?;
-        let record = NoticeRecord {
-            mark: notice.mark.0,
-            title: &notice.title,
-            text: notice.text.as_str(),
-            link: notice.link.as_deref(),
-            about: notice.about.iter().map(|feed| feed.0).collect(),
-        };
-        table.insert(&notice_bytes(kind, notice.key), encode(&record).as_slice())?;
+        table.insert(&notice_bytes(kind, notice.key), value(notice).as_slice())?;
     }
     for kind in notices.iter().map(|notice| number_of(notice.kind)).collect::<BTreeSet<_>>() {
         let newest = notices.iter().map(|notice| notice.key.listed_at).max().unwrap_or_default();
@@ -128,16 +172,7 @@ pub(super) fn latest(
         let end = end.as_ref().map_or(Bound::Included(&last), Bound::Excluded);
         for row in table.range::<&NoticeBytes>((Bound::Included(&first), end))?.rev().take(max) {
             let (key, value) = row?;
-            let record: NoticeRecord<'_> = decode(value.value(), "notice")?;
-            notices.push(Notice {
-                key: notice_key(key.value()),
-                kind,
-                mark: Hash64(record.mark),
-                title: record.title.to_owned(),
-                text: CleanHtml::from_cleaner(record.text.to_owned()),
-                link: record.link.map(str::to_owned),
-                about: record.about.into_iter().map(FeedId).collect(),
-            });
+            notices.push(read(key.value(), value.value())?);
         }
     }
     notices.sort_unstable_by_key(|notice| std::cmp::Reverse(notice.key));

@@ -2,6 +2,7 @@
 //! through the cleaner. Everything else is in `tests/it/store.rs`.
 
 mod disk;
+mod export;
 mod faults;
 mod fixture;
 mod join;

@@ -95,6 +95,16 @@ fn what_says_something_stays() {
 }
 
 #[test]
+fn a_byte_order_mark_is_none_of_the_text() {
+    check(&[
+        ("\u{feff}words", "words"),
+        ("<!-- --> \u{feff} \u{feff}<p>words</p>", "<p>words</p>"),
+        ("<script></script>\u{feff}a &lt; b", "a &lt; b"),
+        ("<p>one\u{feff}word</p>", "<p>one\u{feff}word</p>"),
+    ]);
+}
+
+#[test]
 fn relative_addresses_become_absolute() {
     check(&[
         (
@@ -326,6 +336,7 @@ fn hostile_html() -> impl Strategy<Value = String> {
         "</ul>",
         "text ",
         "\u{0}",
+        "\u{feff}",
         "<desc>",
         "<foreignObject>",
         "<annotation-xml encoding=text/html>",

@@ -136,12 +136,13 @@ fn check_names_every_fault_with_file_and_line() {
         &opml(
             &(outline("Bad", "gopher://old.example/")
                 + "<outline text=\"Fine\" xmlUrl=\"https://fine.example/\"/>\n"
-                + &outline("Worse", "http://")),
+                + &outline("Worse", "http://")
+                + &outline("Here", "http://127.0.0.1:9/feed")),
         ),
     );
     let output = home.run(&["check"]);
     assert_eq!(code(&output), 1);
-    for line in [5, 7] {
+    for line in [5, 7, 8] {
         let place = format!("{}:{line}: ", home.list("desired").display());
         assert!(said(&output).contains(&place), "no {place} in: {}", said(&output));
     }
@@ -231,4 +232,42 @@ fn add_finds_the_feed_and_keeps_the_rest_of_the_list() {
     assert_eq!(fs::metadata(&real).unwrap().permissions().mode() & 0o777, 0o640);
     until("it stands in the folder", || (daemon.get("/followers/f/ann-co.json").status == 200).then_some(()));
     daemon.stop();
+}
+
+#[test]
+fn the_manual_says_what_the_help_says() {
+    let home = Home::new();
+    let output = home.run(&["manual", "packaged"]);
+    assert_eq!(code(&output), 0, "{output:?}");
+    let help = String::from_utf8(home.run(&["--help"]).stdout).unwrap();
+    let read =
+        |file: &str| fs::read_to_string(home.path("packaged").join(file)).unwrap_or_else(|e| panic!("{file}: {e}"));
+    let page = read("man/listend.1");
+    let completions = ["bash/listend.bash", "zsh/_listend", "fish/listend.fish"].map(read);
+    let commands = help.split("Commands:").nth(1).unwrap().split("Options:").next().unwrap();
+    let commands: Vec<&str> = commands.lines().filter_map(|line| line.split_whitespace().next()).collect();
+    assert!(commands.contains(&"run") && !commands.contains(&"manual"), "{commands:?}");
+    for command in commands.into_iter().filter(|command| *command != "help") {
+        let own = read(&format!("man/listend-{command}.1"));
+        let help = String::from_utf8(home.run(&[command, "--help"]).stdout).unwrap();
+        for option in help.split_whitespace().filter_map(|word| word.trim_end_matches(',').strip_prefix("--")) {
+            assert!(own.contains(&format!("\\-\\-{}", option.replace('-', "\\-"))), "listend-{command}.1: --{option}");
+        }
+        assert!(page.contains(command) && completions.iter().all(|text| text.contains(command)), "{command}");
+    }
+    for exit_code in ["0", "1", "2", "65", "78"] {
+        assert!(page.contains(&format!("\n.B {exit_code}\n")), "{exit_code}");
+    }
+}
+
+#[test]
+fn a_hostile_title_tells_the_terminal_nothing() {
+    let body = r#"{"version":"https://jsonfeed.org/version/1.1","title":"Ann\u001b]0;gone\u0007",
+        "items":[{"id":"1","title":"one\u009b2Jtwo\u202e","content_text":"hello"}]}"#;
+    let origin = Origin::serve(move |_| answer(200, "Content-Type: application/feed+json\r\n", body));
+    let home = Home::new().allowing(&[origin.address]);
+    let output = home.run(&["preview", &origin.url("/feed")]);
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(said.contains("Ann") && said.contains("two"), "{said}");
+    assert!(!said.contains(['\u{1b}', '\u{7}', '\u{9b}', '\u{202e}']), "{said:?}");
 }

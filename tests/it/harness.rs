@@ -1,10 +1,12 @@
 //! The built program in a directory of its own, as its user would run it: lists and configuration go in, requests get
 //! answers. Tests that use it know nothing of the daemon's inside.
 
+use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::LazyLock;
@@ -96,7 +98,11 @@ impl Home {
     pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_listend"));
         command.arg("--config").arg(self.configuration()).current_dir(self.directory.path());
-        command.env_remove("STATE_DIRECTORY").env_remove("NOTIFY_SOCKET").env_remove("LISTEND_LOG");
+        command
+            .env_remove("STATE_DIRECTORY")
+            .env_remove("NOTIFY_SOCKET")
+            .env_remove("LISTEND_LOG")
+            .env_remove("CREDENTIALS_DIRECTORY");
         command
     }
 
@@ -118,20 +124,44 @@ impl Home {
         let mut shell = Command::new("sh");
         shell.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\" 2>/dev/null"]);
         let command = self.command();
-        shell.arg(command.get_program()).args(command.get_args()).current_dir(self.path(""));
+        shell.arg(command.get_program()).args(command.get_args()).current_dir(self.path("")).stdin(Stdio::null());
         let mut daemon = self.spawn(shell);
+        daemon.wait_until_ready();
+        daemon
+    }
+
+    /// Starts the daemon on a socket that is handed over as systemd does it, and waits until it is ready.
+    pub(crate) fn start_on(&self, socket: &TcpListener) -> Daemon {
+        let mut shell = Command::new("sh");
+        // The first socket handed over is descriptor 3, and the variable names the process that it is for.
+        shell.args(["-c", "exec 3<&0 0</dev/null; LISTEN_PID=$$ LISTEN_FDS=1 exec \"$0\" \"$@\""]);
+        let command = self.command();
+        shell.arg(command.get_program()).args(command.get_args()).current_dir(self.path(""));
+        shell.stdin(OwnedFd::from(socket.try_clone().unwrap()));
+        let mut daemon = self.spawn(shell);
+        daemon.wait_until_ready();
+        daemon
+    }
+
+    /// Starts the daemon with further variables of the environment, and waits until it is ready.
+    pub(crate) fn start_with(&self, variables: &[(&str, &OsStr)]) -> Daemon {
+        let mut command = self.command();
+        command.envs(variables.iter().copied()).stdin(Stdio::null());
+        let mut daemon = self.spawn(command);
         daemon.wait_until_ready();
         daemon
     }
 
     /// Starts the daemon and waits for nothing.
     pub(crate) fn launch(&self) -> Daemon {
-        self.spawn(self.command())
+        let mut command = self.command();
+        command.stdin(Stdio::null());
+        self.spawn(command)
     }
 
     fn spawn(&self, mut command: Command) -> Daemon {
         let log = fs::OpenOptions::new().create(true).append(true).open(self.path("log")).unwrap();
-        let child = command.arg("run").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).spawn().unwrap();
+        let child = command.arg("run").stdout(Stdio::piped()).stderr(log).spawn().unwrap();
         Daemon { child, log: self.path("log"), url: String::new() }
     }
 }

@@ -1,13 +1,15 @@
 //! A month of polling on a clock of its own: the schedule, the queue of hosts and the network's verdicts, driven as the
-//! daemon drives them, against sites of mixed temper. Every request is held against the rules, which are written down
-//! here once more on their own.
+//! daemon drives them, against sites of mixed temper; what is read is stored and taken by retention. Every request is held
+//! against the rules, which are written down here once more on their own.
 
+pub(crate) mod keeping;
 pub(crate) mod sites;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use fastrand::Rng;
+use keeping::{Day, Keeping};
 use listend::feeds::host::outage::{Fault, Network};
 use listend::feeds::host::{Politeness, Queue, Standing};
 use listend::feeds::schedule::{self, Limits, Outcome};
@@ -31,6 +33,8 @@ pub(crate) struct Plan {
     pub(crate) sleep: Duration,
     /// The daemon is restarted ten times within five minutes from then on.
     pub(crate) restarts: Duration,
+    /// Whether what is read is stored.
+    pub(crate) keeps: bool,
 }
 
 pub(crate) const OUTAGE: Duration = Duration::from_hours(2);
@@ -51,12 +55,20 @@ pub(crate) struct Report {
     pub(crate) blamed: usize,
     /// Requests let out while it was held to be down.
     pub(crate) probes: usize,
+    /// What there was at the end of each day.
+    pub(crate) days: Vec<Day>,
 }
 
 impl Report {
     /// How many requests were sent from `from` on for `length`.
     pub(crate) fn sent(&self, from: Timestamp, length: Duration) -> usize {
         self.requests.iter().filter(|(at, ..)| *at >= from && *at < from.plus(length)).count()
+    }
+
+    /// Memory that it takes itself.
+    fn bytes(&self) -> usize {
+        let delays: usize = self.delays.values().map(Vec::len).sum();
+        self.requests.len() * size_of::<(Timestamp, FeedId, Temper)>() + delays * size_of::<Duration>()
     }
 }
 
@@ -94,6 +106,7 @@ struct Month {
     ends: BTreeSet<(Timestamp, FeedId, Timestamp)>,
     told: Vec<Told>,
     hosts: HashMap<String, ToldByHost>,
+    keeping: Option<Keeping>,
     report: Report,
 }
 
@@ -114,11 +127,12 @@ pub(crate) fn live(plan: Plan) -> Report {
         ends: BTreeSet::new(),
         told: vec![Told::default(); sites.len()],
         hosts: HashMap::new(),
+        keeping: plan.keeps.then(|| Keeping::begin(&sites)),
         report: Report::default(),
         sites,
     };
     month.run();
-    month.report
+    Report { days: month.keeping.map(|keeping| keeping.days).unwrap_or_default(), ..month.report }
 }
 
 fn fresh_queue() -> Queue {
@@ -149,6 +163,9 @@ impl Month {
                     now = now.max(at);
                     self.ended(feed, sent, now);
                 }
+                if let Some(keeping) = &mut self.keeping {
+                    keeping.restart();
+                }
                 (self.queue, self.network) = (fresh_queue(), Network::new(self.limits.min_interval));
                 self.enqueue_all(now);
                 for (site, schedule) in self.sites.iter().zip(&self.schedules) {
@@ -162,6 +179,7 @@ impl Month {
             }
             let verdicts = self.network.overdue(now);
             self.judge(verdicts, now);
+            self.look(now);
             while self.queue.wake_at().is_some_and(|at| at <= now) && self.network.may_ask(now) {
                 let Some(feed) = self.queue.next(now) else { break };
                 self.start(feed, now);
@@ -172,6 +190,13 @@ impl Month {
             let restart = (restarts < RESTARTS).then(|| first_restart.plus(RESTART_EVERY * restarts));
             let next = [due, ends, self.network.verdict_at(), pending, restart].into_iter().flatten().min();
             now = next.unwrap_or(end).max(now.plus(Duration::from_millis(1)));
+        }
+        self.look(end);
+    }
+
+    fn look(&mut self, now: Timestamp) {
+        if let Some(keeping) = &mut self.keeping {
+            keeping.look(now, self.report.bytes());
         }
     }
 
@@ -366,6 +391,13 @@ impl Month {
     fn apply(&mut self, feed: FeedId, outcome: &Outcome, now: Timestamp) {
         let place = index(feed);
         let next = schedule::next(&self.schedules[place], outcome, &self.limits, now, self.random.f64());
+        if let Some(keeping) = &mut self.keeping {
+            let upto = self.listed[place].map_or(0, |seen| self.sites[place].posts.partition_point(|at| *at <= seen));
+            match outcome {
+                Outcome::Fetched { .. } => keeping.read(feed, &self.sites[place], upto, &next.schedule, now),
+                _ => keeping.note(feed, &next.schedule, now),
+            }
+        }
         self.schedules[place] = next.schedule;
         self.has_moved[place] |= next.adopted.is_some();
         self.enqueue(feed, now);

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 
 use crate::lists::opml::{MAX_DEPTH, Outline, Warning};
 use crate::lists::slug::{hash_digits, slug, tell_apart};
-use crate::model::{FeedUrl, UrlFault, redact_text};
+use crate::model::{FeedUrl, UrlFault, redact, redact_text};
 
 use super::{List, ListIndex, ListInput, Place, PlaceIndex, PlaceKind, RESERVED, Roster, Subscription, voices};
 
@@ -119,6 +119,9 @@ impl Building {
             return; // the reader makes no such tree
         }
         let known: Vec<Known<'_>> = outlines.iter().map(Known::new).collect();
+        self.roster.places.reserve(known.len());
+        self.roster.lists[list].subscriptions.reserve(known.len());
+        self.units.reserve(known.len());
         let siblings: Vec<&Known<'_>> = known.iter().filter(|known| known.shape != Shape::Nothing).collect();
         let slugs: Vec<String> = siblings.iter().map(|sibling| slug(&sibling.name)).collect();
         let segments = tell_apart(&slugs, |index, round| {
@@ -284,7 +287,7 @@ impl<'a> Says<'a> {
 
     /// The home page that the outline names.
     fn home(&self) -> Option<String> {
-        FeedUrl::parse(self.html_url?).ok().map(|home| home.to_string())
+        FeedUrl::parse(self.html_url?).ok().map(|home| redact(home.url()))
     }
 }
 

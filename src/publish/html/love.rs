@@ -5,7 +5,6 @@ use maud::{Markup, html};
 use crate::listen::people::LinkLove;
 
 use super::charts::{months, share};
-use super::layout::count;
 
 /// The share of the last 90 days, in a sentence and as a bar.
 pub(super) fn brief(love: Option<&LinkLove>) -> Markup {
@@ -39,8 +38,12 @@ pub(super) fn whole(love: &LinkLove) -> Markup {
 }
 
 fn sentence(love: &LinkLove) -> String {
+    if love.posts == 1 {
+        let points = if love.pointing == 1 { "points" } else { "does not point" };
+        return format!("Your one post of the last 90 days {points} at others.");
+    }
     let points = if love.pointing == 1 { "points" } else { "point" };
-    format!("{} of your {} of the last 90 days {points} at others.", love.pointing, count(love.posts, "post", "posts"))
+    format!("{} of your {} posts of the last 90 days {points} at others.", love.pointing, love.posts)
 }
 
 /// How far it is to one half: each further post that points counts among the posts, too.

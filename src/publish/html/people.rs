@@ -134,7 +134,7 @@ pub(super) fn debt(debt: &Debt, site: &Site, today: Timestamp, detail: Detail) -
                     @if more > 0 { li.rest { (rest(debt, more, site)) } }
                 }
             }
-            p.since { (waiting(debt.since, today)) (contact(debt)) }
+            p.since { (since(debt.cause, debt.since, today)) (contact(debt)) }
             p.do {
                 @if let Some(target) = target(debt) {
                     a.button href=(target) rel="noreferrer" { (act) span.hidden { ": " bdi { (name) } } }
@@ -174,10 +174,11 @@ pub(super) fn done_already(site: &Site, done: EntryKey, name: &str, text: &str) 
     html! { a.done href=(answering(site, done)) { (text) span.hidden { ": " bdi { (name) } } } }
 }
 
-/// `Waiting since 3 April 2026, 234 days`.
-pub(super) fn waiting(since: Timestamp, today: Timestamp) -> Markup {
+/// `Waiting since 3 April 2026, 234 days`. Who waits has spoken since your last word; the rest is owed.
+pub(super) fn since(cause: Cause, since: Timestamp, today: Timestamp) -> Markup {
+    let word = if cause == Cause::Neglected { "Waiting" } else { "Owed" };
     let days = today.days().saturating_sub(since.days());
-    html! { span { "Waiting since " (date(since)) @if days > 1 { ", " (days) " days" } } " " }
+    html! { span { (word) " since " (date(since)) @if days > 1 { ", " (days) " days" } } " " }
 }
 
 /// A cause as a class of the style sheet, in words, and what there is to do.

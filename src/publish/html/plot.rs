@@ -14,6 +14,8 @@ use super::layout::count;
 const STEP: usize = 5;
 const WIDTH: usize = STEP * Recent::MAX - 1;
 const HEIGHT: usize = 22;
+/// New entries of the mark that stands in the legend.
+const LEGEND_NEW: u16 = 4;
 
 /// How a fetch is drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +62,17 @@ impl Mark {
             Self::Refused => "refused",
             Self::Unreadable => "unreadable",
             Self::Failed => "no answer",
+        }
+    }
+
+    /// From where to where it reaches, from above, in the legend's drawing.
+    fn extent(self) -> (usize, usize) {
+        match self {
+            Self::New => (HEIGHT - bar(LEGEND_NEW), HEIGHT),
+            Self::Same => (HEIGHT - 2, HEIGHT),
+            Self::Refused => (0, 9),
+            Self::Unreadable => (0, 8),
+            Self::Failed => (0, 7),
         }
     }
 
@@ -112,9 +125,10 @@ pub(super) fn legend() -> Markup {
     html! {
         ul.legend aria-label="What the marks of the last fetches mean" {
             @for mark in Mark::ALL {
-                @let path = { let mut path = String::new(); mark.draw(&mut path, 0, 4); path };
+                @let path = { let mut path = String::new(); mark.draw(&mut path, 0, LEGEND_NEW); path };
+                @let (top, end) = mark.extent();
                 li {
-                    svg.plot aria-hidden="true" width="4" height=(HEIGHT) viewBox={ "0 0 4 " (HEIGHT) } {
+                    svg.plot aria-hidden="true" width="6" viewBox={ "0 " (top) " 4 " (end - top) } {
                         path class=(mark.class()) d=(PreEscaped(path)) {}
                     }
                     (mark.words())

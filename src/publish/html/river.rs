@@ -74,7 +74,7 @@ fn search(page: &Page, site: &Site) -> Markup {
         form.search role="search" method="get" action=(local(site, &page.head.path)) {
             label for="q" { "Search" }
             div.field {
-                input #q type="search" name="q" value=(query.words.join(" ")) placeholder="All of these words" maxlength="200";
+                input #q type="search" name="q" value=(query.words.join(" ")) placeholder="Words" maxlength="200";
                 button type="submit" { "Find" }
             }
             @if query.limit != Query::DEFAULT_LIMIT { input type="hidden" name="limit" value=(query.limit); }

@@ -3,14 +3,14 @@
 use maud::{Markup, html};
 
 use crate::listen::page::Page;
-use crate::listen::people::{Dossier, FeedOf, Saying};
+use crate::listen::people::{Cause, Dossier, FeedOf, Saying};
 use crate::model::{EntryKey, Role};
 use crate::publish::Site;
 
 use super::charts;
 use super::entries::Level;
 use super::layout::{Layout, View, count};
-use super::people::{circles, date, face_of, history, home, name, record, sayings, short_date, waiting};
+use super::people::{circles, date, face_of, history, home, name, record, sayings, short_date, since};
 use super::river::{stream, tools};
 use super::rolodex::trouble;
 use super::status::{address, words};
@@ -53,7 +53,7 @@ fn facts(dossier: &Dossier) -> Markup {
     html! {
         @if let Some(home) = home(&card.person) { a href=(home) rel="noreferrer" { "Visit them" } " " }
         @if let Some(at) = card.heard { span { "Last heard " (date(at)) } " " } @else { span { "Not heard yet" } " " }
-        @if let Some(since) = card.waiting { (waiting(since, dossier.today)) }
+        @if let Some(waiting) = card.waiting { (since(Cause::Neglected, waiting, dossier.today)) }
     }
 }
 

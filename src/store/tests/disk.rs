@@ -47,6 +47,9 @@ struct State {
 /// The memory of the stores opened on a disk.
 pub(super) const CACHE_BYTES: usize = 1 << 20;
 
+/// What a disk writes whole or not at all.
+const SECTOR: usize = 512;
+
 /// Storage that outlives the databases opened on it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Disk(Arc<Mutex<State>>);
@@ -104,7 +107,9 @@ impl Disk {
         self.state().dark
     }
 
-    /// The power comes back: of what was not synced, some calls are lost, some are torn, as `chance` has it.
+    /// The power comes back: of what was not synced, some calls are lost, of some only some sectors arrived, as `chance`
+    /// has it. As any of them may be missing, they may seem to have arrived in any order; but where two wrote to one place
+    /// and both arrived, the later one counts, as it does where a system keeps writes in its memory first.
     pub(super) fn power_up(&self, chance: &mut fastrand::Rng) {
         let mut state = self.state();
         let pending = std::mem::take(&mut state.pending);
@@ -117,13 +122,13 @@ impl Disk {
             }
             match call {
                 Pending::SetLength(length) => image.resize(length as usize, 0),
-                Pending::Write(offset, mut bytes) => {
-                    if chance.u8(0..4) == 0 {
-                        // Torn at a sector of the disk.
-                        bytes.truncate(chance.usize(0..=bytes.len()) / 512 * 512);
+                Pending::Write(offset, bytes) if chance.u8(0..4) == 0 => {
+                    // Torn: each sector for itself arrived or did not.
+                    for (n, sector) in bytes.chunks(SECTOR).enumerate().filter(|_| chance.bool()) {
+                        put(&mut image, offset + (n * SECTOR) as u64, sector);
                     }
-                    put(&mut image, offset, &bytes);
                 }
+                Pending::Write(offset, bytes) => put(&mut image, offset, &bytes),
             }
         }
         state.seen.clone_from(&image);

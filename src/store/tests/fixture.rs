@@ -17,7 +17,7 @@ fn fixture() -> PathBuf {
 }
 
 /// Everything that format 1 can hold; what the store says of it afterwards.
-fn fill(store: &Store) -> Contents {
+pub(super) fn fill(store: &Store) -> Contents {
     let feeds = store.add_feeds(&[url("a"), url("b"), url("gone"), url("c?d=é")], at(0)).expect("it adds");
     let changes =
         (0..30).map(|seq| change(FeedId(0), seq, at(i64::from(seq) * 7 - 100), "Wörter & <b>more</b>")).collect();

@@ -60,3 +60,50 @@ fn they_undo_nothing_that_was_stored_after_them() {
     other.commit(&mut []).expect("it is stored");
     assert_eq!(other.feeds().expect("it can be read").len(), 1);
 }
+
+/// Nothing waits for the disk when a state is noted, so a power cut may take any sector of the files with it.
+#[test]
+fn what_a_power_cut_leaves_of_them_is_never_an_error_and_undoes_nothing() {
+    let directory = tempfile::tempdir().expect("there is room");
+    let open = || Store::open(directory.path(), 1 << 20).expect("it opens");
+    let files = [0, 1].map(|n| directory.path().join(format!("listend.states.{n}")));
+    let mut acknowledged = open().add_feeds(&[url("a"), url("b"), url("c")], at(0)).expect("they are stored");
+    let mut arrived = 0;
+    for seed in 0..150 {
+        let mut chance = fastrand::Rng::with_seed(seed);
+        let store = open();
+        let mut noted = Vec::new();
+        for n in 0..chance.i64(1..40) {
+            let which = chance.usize(0..acknowledged.len());
+            let state = asked(&acknowledged[which], seed as i64 * 100 + n + 1);
+            store.note_state(&state).expect("there is room");
+            noted.push(state);
+            if chance.u8(0..20) == 0 {
+                // What is committed has reached the disk, with all that was noted before.
+                store.commit(&mut []).expect("it commits");
+                acknowledged = store.feeds().expect("it reads");
+            }
+        }
+        drop(store);
+        for file in &files {
+            let mut bytes = std::fs::read(file).unwrap_or_default();
+            for sector in bytes.chunks_mut(512) {
+                match chance.u8(0..8) {
+                    0 => sector.fill(0),
+                    1 => sector.iter_mut().for_each(|byte| *byte = chance.u8(..)),
+                    _ => {}
+                }
+            }
+            bytes.truncate(chance.usize(0..=bytes.len() * 2).min(bytes.len()));
+            std::fs::write(file, bytes).expect("there is room");
+        }
+        let found = open().feeds().expect("it can be read");
+        for (found, acknowledged) in found.iter().zip(&acknowledged) {
+            assert!(found == acknowledged || noted.contains(found), "seed {seed}: {found:?}");
+            assert!(found.schedule.last_attempt >= acknowledged.schedule.last_attempt, "seed {seed}");
+            arrived += usize::from(found != acknowledged);
+        }
+        acknowledged = found;
+    }
+    assert!(arrived > 20, "{arrived} states came through");
+}

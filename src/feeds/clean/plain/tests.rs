@@ -23,7 +23,7 @@ fn short(html: &str, base: Option<&Url>) -> Option<String> {
 
 /// What the tree makes of HTML.
 fn long(html: &str, base: Option<&Url>) -> Option<String> {
-    Cleaner::new(html.len()).tree(html, base)
+    Cleaner::new(html.len()).tree(html, base).map(trimmed)
 }
 
 /// Whether the short way answers; fails unless it answers as the tree does.
