@@ -77,10 +77,10 @@ pub struct Queue {
     politeness: Politeness,
     feeds: HashMap<FeedId, Place>,
     hosts: HashMap<Arc<str>, Host>,
-    /// For each standing the hosts that have such a feed waiting and a slot free, by the instant of their next start.
-    startable: BTreeMap<Standing, BTreeSet<(Timestamp, Arc<str>)>>,
+    /// For each standing the hosts that have such a feed waiting and a slot free, by their next start.
+    startable: BTreeMap<Standing, BTreeSet<(Start, Arc<str>)>>,
     /// Hosts with nothing waiting or under way, by the instant from which there is nothing to remember of them.
-    idle: BTreeSet<(Timestamp, Arc<str>)>,
+    idle: BTreeSet<(Start, Arc<str>)>,
     under_way: BTreeMap<Standing, usize>,
     /// The latest instant seen.
     latest: Timestamp,
@@ -134,7 +134,15 @@ struct Host {
     /// Since when it has behaved, or the gap was last halved.
     good_since: Timestamp,
     /// Under which keys it stands in the sets above.
-    listed: Vec<(Option<Standing>, Timestamp)>,
+    listed: Vec<(Option<Standing>, Start)>,
+}
+
+/// When a host may be asked next. Of several that could be, who is due longest goes first: where a host has more feeds than
+/// it may be asked for, each of them still gets its turn, whatever its standing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Start {
+    at: Timestamp,
+    due: Timestamp,
 }
 
 impl Queue {
@@ -207,8 +215,8 @@ impl Queue {
     pub fn next(&mut self, now: Timestamp) -> Option<FeedId> {
         self.look_at_clock(now);
         self.forget_idle(now);
-        let (at, name, standing) = self.first_startable()?;
-        if at > now {
+        let (start, name, standing) = self.first_startable()?;
+        if start.at > now {
             return None;
         }
         let mut started = None;
@@ -228,7 +236,7 @@ impl Queue {
     /// The instant at which [`Queue::next`] has something, unless something ends or changes before. `None` where only
     /// that can help.
     pub fn wake_at(&self) -> Option<Timestamp> {
-        self.first_startable().map(|(at, ..)| at)
+        self.first_startable().map(|(start, ..)| start.at)
     }
 
     /// The request for this feed has ended. The feed leaves the queue, unless it was inserted meanwhile.
@@ -318,7 +326,7 @@ impl Queue {
     }
 
     /// The host whose next start comes first, among those whose standing has a slot left.
-    fn first_startable(&self) -> Option<(Timestamp, Arc<str>, Standing)> {
+    fn first_startable(&self) -> Option<(Start, Arc<str>, Standing)> {
         if self.under_way() >= self.politeness.concurrency {
             return None;
         }
@@ -327,18 +335,18 @@ impl Queue {
         });
         // Of equals the better standing goes first.
         with_slot
-            .filter_map(|(standing, hosts)| hosts.first().map(|(at, name)| (at, standing, name)))
-            .min_by_key(|(at, standing, _)| (*at, *standing))
-            .map(|(at, standing, name)| (*at, name.clone(), *standing))
+            .filter_map(|(standing, hosts)| hosts.first().map(|(start, name)| (start, standing, name)))
+            .min_by_key(|(start, standing, _)| (*start, *standing))
+            .map(|(start, standing, name)| (*start, name.clone(), *standing))
     }
 
     /// Changes one host, and lists it anew where it belongs after that.
     fn change(&mut self, name: &Arc<str>, change: impl FnOnce(&mut Host)) {
         let (base, latest) = (self.politeness.gap, self.latest);
         let host = self.hosts.entry(name.clone()).or_insert_with(|| Host::new(base, latest));
-        for (standing, at) in host.listed.drain(..) {
+        for (standing, start) in host.listed.drain(..) {
             let set = standing.and_then(|standing| self.startable.get_mut(&standing)).unwrap_or(&mut self.idle);
-            set.remove(&(at, name.clone()));
+            set.remove(&(start, name.clone()));
         }
         host.ease(base, latest);
         change(host);
@@ -347,20 +355,21 @@ impl Queue {
         if host.under_way < self.politeness.per_host {
             for (&standing, feeds) in &host.waiting {
                 let Some(&(due, _)) = feeds.first() else { continue };
-                host.listed.push((Some(standing), due.max(free_from)));
+                host.listed.push((Some(standing), Start { at: due.max(free_from), due }));
             }
         }
         if host.waiting.is_empty() && host.under_way == 0 {
-            host.listed.push((None, host.forgotten_at(base)));
+            let at = host.forgotten_at(base);
+            host.listed.push((None, Start { at, due: at }));
         }
-        for &(standing, at) in &host.listed {
+        for &(standing, start) in &host.listed {
             let set = standing.and_then(|standing| self.startable.get_mut(&standing)).unwrap_or(&mut self.idle);
-            set.insert((at, name.clone()));
+            set.insert((start, name.clone()));
         }
     }
 
     fn forget_idle(&mut self, now: Timestamp) {
-        while self.idle.first().is_some_and(|(at, _)| *at <= now) {
+        while self.idle.first().is_some_and(|(start, _)| start.at <= now) {
             if let Some((_, name)) = self.idle.pop_first() {
                 self.hosts.remove(&name);
             }

@@ -175,6 +175,31 @@ fn many_feeds_of_many_hosts_all_get_their_turn() {
     assert_eq!(queue.waiting(), 20_000);
 }
 
+#[test]
+fn on_a_host_with_too_many_feeds_each_gets_its_turn() {
+    let mut queue = queue(64, 2, Duration::from_secs(1));
+    for feed in 0..10 {
+        queue.insert(FeedId(feed), "host:80", seconds(0), Standing::Proven);
+    }
+    for (feed, standing) in [(10, Standing::New), (11, Standing::Troubled)] {
+        queue.insert(FeedId(feed), "host:80", seconds(1), standing);
+    }
+    // Ten that are due again after five seconds are twice as many as can be asked.
+    let mut asked = Vec::new();
+    for second in 0..24 {
+        for feed in started(&mut queue, seconds(second)) {
+            asked.push(feed);
+            queue.finished(FeedId(feed), seconds(second));
+            queue.insert(FeedId(feed), "host:80", seconds(second + 5), Standing::Proven);
+        }
+    }
+    let each: Vec<u32> = (0..10).chain([10, 11]).collect();
+    assert_eq!(asked[..12], each);
+    let mut again = asked[12..].to_vec();
+    again.sort_unstable();
+    assert_eq!(again, each);
+}
+
 /// What may happen to a queue.
 #[derive(Clone, Debug)]
 enum Step {
