@@ -8,6 +8,7 @@ mod answer;
 mod answered;
 mod arriving;
 pub mod conditional;
+mod filed;
 mod form;
 mod kept;
 pub mod metrics;
@@ -34,7 +35,6 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use prometheus_client::metrics::gauge::Gauge;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -46,6 +46,7 @@ use crate::listen::live::Live;
 use crate::listen::relations::Relations;
 use crate::model::Timestamp;
 use crate::store::Store;
+use filed::{Source, Spout, Stream};
 use metrics::Metrics;
 use places::{LEAVING, Places, Seat};
 use stall::Stalling;
@@ -163,21 +164,18 @@ impl Listener {
     }
 
     /// The next connection, and from where it comes; a Unix socket's come from this machine.
-    async fn accept(&self) -> io::Result<(Box<dyn Stream>, Option<IpAddr>)> {
+    async fn accept(&self) -> io::Result<(Stream, Option<IpAddr>)> {
         match self {
             Self::Tcp(listener) => {
                 let (stream, peer) = listener.accept().await?;
                 // Answers go out in one write; waiting for more would only delay their end.
                 let _ = stream.set_nodelay(true);
-                Ok((Box::new(stream), Some(peer.ip())))
+                Ok((Stream::Tcp(stream), Some(peer.ip())))
             }
-            Self::Unix(listener) => Ok((Box::new(listener.accept().await?.0), None)),
+            Self::Unix(listener) => Ok((Stream::Unix(listener.accept().await?.0), None)),
         }
     }
 }
-
-trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
 /// How often the server says that it is alive.
 const BEAT: Duration = Duration::from_secs(5);
@@ -240,16 +238,19 @@ impl Drop for Counted<'_> {
 }
 
 /// Answers the requests of one connection, until it ends, its place is wanted for another, or the daemon stops.
-async fn attend(stream: Box<dyn Stream>, app: Arc<App>, seat: Seat, shutdown: CancellationToken) {
+async fn attend(stream: Stream, app: Arc<App>, seat: Seat, shutdown: CancellationToken) {
     let _counted = Counted::new(&app.metrics.connections);
     let was_asked = AtomicBool::new(false);
-    let seat = Arc::new(seat);
+    let (seat, source) = (Arc::new(seat), Arc::<Source>::default());
     let service = service_fn(|request| {
         was_asked.store(true, Ordering::Relaxed);
         seat.begin();
         let answering = routes::answer(&app, request, &seat);
         async {
             let mut answer = answering.await;
+            if let Ok(answer) = &answer {
+                source.set(answer.body().filed());
+            }
             if let Ok(answer) = &mut answer
                 && shutdown.is_cancelled()
             {
@@ -259,6 +260,7 @@ async fn attend(stream: Box<dyn Stream>, app: Arc<App>, seat: Seat, shutdown: Ca
             answer
         }
     });
+    let stream = Spout::new(stream, Arc::clone(&source));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIMEOUT)

@@ -112,6 +112,8 @@
 //!   one pass that writes the same bytes (`feeds::clean::plain`); a property over broken HTML holds that.
 //! - [`listen::live`] keeps all feeds in the order of their newest entries and in that of their last changes, so that a page,
 //!   and whether a kept one is still good, cost the same at a hundred feeds and at a hundred thousand.
+//! - Pages that many ask for are sent by the kernel from memory files, under hyper: copying them into sockets was more than
+//!   half of what an answer took (`http::filed`).
 //! - Memory is jemalloc's, in the binary only: glibc's grew for as long as feeds were polled (`src/main.rs`).
 //! - The identities of a feed lie under consecutive numbers with their hashes as values, and are read whole when a
 //!   document has changed: appends in key order instead of random inserts ([`store`]).

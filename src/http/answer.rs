@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -12,6 +13,7 @@ use hyper::{Response, StatusCode};
 
 use super::App;
 use super::access::Reader;
+use super::filed::Filed;
 use super::pages::site;
 use super::query::Format;
 use super::status::StatusBody;
@@ -21,7 +23,19 @@ use crate::publish::html;
 /// A whole answer in memory, or the status that is written as it is read.
 pub(super) enum Answer {
     Whole(Full<Bytes>),
+    /// The bytes of a file.
+    Filed(Full<Bytes>, Arc<Filed>),
     Status(Box<StatusBody>),
+}
+
+impl Answer {
+    /// The file that has the bytes, too.
+    pub(super) fn filed(&self) -> Option<&Arc<Filed>> {
+        match self {
+            Self::Filed(_, filed) => Some(filed),
+            Self::Whole(_) | Self::Status(_) => None,
+        }
+    }
 }
 
 impl Body for Answer {
@@ -30,21 +44,21 @@ impl Body for Answer {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         match self.get_mut() {
-            Self::Whole(body) => Pin::new(body).poll_frame(cx),
+            Self::Whole(body) | Self::Filed(body, _) => Pin::new(body).poll_frame(cx),
             Self::Status(body) => Pin::new(body.as_mut()).poll_frame(cx),
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match self {
-            Self::Whole(body) => body.is_end_stream(),
+            Self::Whole(body) | Self::Filed(body, _) => body.is_end_stream(),
             Self::Status(body) => body.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
-            Self::Whole(body) => body.size_hint(),
+            Self::Whole(body) | Self::Filed(body, _) => body.size_hint(),
             Self::Status(body) => body.size_hint(),
         }
     }

@@ -1,15 +1,17 @@
 //! Rendered pages, kept until something in their view changes.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use bytes::Bytes;
 use hyper::StatusCode;
 use hyper::header::HeaderValue;
 use prometheus_client::metrics::counter::Counter;
 
 use super::access::Reader;
 use super::conditional::Representation;
+use super::filed::{Filed, Files};
 use super::query::Format;
 use crate::listen::live::{FeedSet, Live};
 use crate::listen::page::Query;
@@ -53,6 +55,9 @@ pub(super) struct Kept {
     served: AtomicU64,
     /// What counts the answers with it and those that say "not modified", found once.
     counters: [OnceLock<Counter>; 2],
+    /// How often its packed bytes were sent, and the file that they are in since then.
+    sendings: AtomicU32,
+    filed: OnceLock<Option<Arc<Filed>>>,
 }
 
 /// How a page is sent: what is said of it beside its representation.
@@ -64,17 +69,41 @@ pub(super) struct Manner {
     pub(super) link: Option<HeaderValue>,
 }
 
+/// A page that was sent so often is put into a file.
+const OFTEN: u32 = 16;
+
 impl Kept {
     /// A page on this ground, as the present stood when it was rendered.
     pub(super) fn new(representation: Representation, manner: Manner, ground: Ground, stand: Stand) -> Self {
         let Stand { roster, configuration, rendered } = stand;
         let (checked, served, counters) = (AtomicU64::new(rendered), AtomicU64::new(0), <[OnceLock<_>; 2]>::default());
-        Self { representation, manner, ground, roster, configuration, rendered, checked, served, counters }
+        let (sendings, filed) = (AtomicU32::new(0), OnceLock::new());
+        Self {
+            representation,
+            manner,
+            ground,
+            roster,
+            configuration,
+            rendered,
+            checked,
+            served,
+            counters,
+            sendings,
+            filed,
+        }
     }
 
     /// What counts answers of this status that come from this page; `find` finds it the first time.
     pub(super) fn counter(&self, status: StatusCode, find: impl FnOnce() -> Counter) -> &Counter {
         self.counters[usize::from(status == StatusCode::NOT_MODIFIED)].get_or_init(find)
+    }
+
+    /// The file with these bytes, which are the page's in gzip, once they were asked for often.
+    pub(super) fn filed(&self, packed: &Bytes, files: &Files) -> Option<&Arc<Filed>> {
+        if self.sendings.fetch_add(1, Ordering::Relaxed) < OFTEN {
+            return None;
+        }
+        self.filed.get_or_init(|| files.file(packed).map(Arc::new)).as_ref()
     }
 
     /// Bytes held in memory.
@@ -136,6 +165,7 @@ pub(super) struct Pages {
     shelf: Mutex<Shelf>,
     servings: AtomicU64,
     configuration: AtomicU64,
+    pub(super) files: Files,
 }
 
 #[derive(Debug, Default)]

@@ -382,12 +382,18 @@ fn serve(app: &App, headers: &HeaderMap, key: &Key, kept: &Kept) -> Response<Ans
     let (page, manner) = (&kept.representation, &kept.manner);
     let is_known = page.is_known_to(headers);
     let (body, coding) = if is_known {
-        (Full::default(), None)
+        (Answer::Whole(Full::default()), None)
     } else {
         let (bytes, coding) = page.coded(headers);
-        (Full::new(bytes.clone()), coding)
+        let body = Full::new(bytes.clone());
+        let filed = coding.and_then(|_| kept.filed(bytes, &app.pages.files));
+        let body = match filed {
+            Some(file) => Answer::Filed(body, Arc::clone(file)),
+            None => Answer::Whole(body),
+        };
+        (body, coding)
     };
-    let mut response = Response::new(Answer::Whole(body));
+    let mut response = Response::new(body);
     if is_known {
         *response.status_mut() = StatusCode::NOT_MODIFIED;
     }

@@ -6,9 +6,14 @@ use std::net::TcpStream;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::harness::{Home, PATIENCE, opml, outline};
+use listend::model::Timestamp;
+
+use crate::harness::{Answer, Daemon, Home, PATIENCE, opml, outline, until};
+use crate::village::origin::{Origin, now};
+use crate::village::site::{Format, Post, Site};
 
 #[test]
 fn what_is_open_and_what_needs_a_token() {
@@ -209,5 +214,52 @@ fn a_body_that_nobody_wants_still_gets_its_answer() {
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     assert!(answer.starts_with("HTTP/1.1 405 "), "{answer}");
+    daemon.stop();
+}
+
+/// A post whose words do not compress well.
+fn long_post(number: u64, at: Timestamp) -> Post {
+    let words: Vec<String> = (0..40_u64)
+        .map(|word| (number * 40 + word + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15))
+        .map(|word| format!("{word:x}"))
+        .collect();
+    Post::new(&format!("p{number}"), &format!("Post {number}"), &format!("<p>{}</p>", words.join(" ")), at)
+}
+
+/// How many pages the daemon has in files.
+fn filed(daemon: &Daemon) -> usize {
+    let files = fs::read_dir(format!("/proc/{}/fd", daemon.pid())).unwrap();
+    let targets = files.filter_map(|file| fs::read_link(file.unwrap().path()).ok());
+    targets.filter(|target| target.to_string_lossy().contains("listend-page")).count()
+}
+
+#[test]
+fn a_page_that_many_ask_for_is_the_same_each_time_until_it_changes() {
+    let origin = Arc::new(Origin::start().unwrap());
+    let site = Site::open(&origin, "/ann", "Ann", "She talks", Format::Atom);
+    let start = now().minus(Duration::from_hours(24));
+    for number in 0..60 {
+        site.publish(long_post(number, start.plus(Duration::from_secs(number))));
+    }
+    let home = Home::new().allowing(&[origin.address()]);
+    home.write_list("followers", &opml(&outline("Ann", &site.feed())));
+    let daemon = home.start();
+    let ask = || -> Answer { daemon.get_with("/listen.atom", &[("accept-encoding", "gzip")]) };
+    for (round, newest) in ["Post 59", "Post 60", "Post 61"].into_iter().enumerate() {
+        until("the newest entry is there", || daemon.get("/listen.atom").text().contains(newest).then_some(()));
+        let first = ask();
+        assert_eq!(first.header("content-encoding"), "gzip");
+        for _ in 0..40 {
+            let again = ask();
+            assert_eq!((again.header("etag"), again.body == first.body), (first.header("etag"), true));
+            assert_eq!(daemon.get_with("/listen.atom", &[("if-none-match", first.header("etag"))]).status, 304);
+        }
+        // It was asked for often. A connection that nothing more comes over may hold the one before for some seconds.
+        until("it is in a file, and no other", || (filed(&daemon) == 1).then_some(()));
+        let mut whole = String::new();
+        flate2::read::GzDecoder::new(first.body.as_slice()).read_to_string(&mut whole).unwrap();
+        assert_eq!(whole, daemon.get("/listen.atom").text());
+        site.publish(long_post(60 + round as u64, start.plus(Duration::from_hours(1 + round as u64))));
+    }
     daemon.stop();
 }
