@@ -141,9 +141,10 @@ impl AsyncWrite for Spout {
                     loop {
                         ready!(stream.poll_write_ready(cx))?;
                         match send(stream, bufs, &filed) {
+                            Some(Ok(sent)) => return Poll::Ready(Ok(sent)),
                             Some(Err(error)) if error.kind() == io::ErrorKind::WouldBlock => {}
-                            Some(sent) => return Poll::Ready(sent),
-                            None => break,
+                            // What cannot be sent from a file can be written, or that says what is wrong.
+                            Some(Err(_)) | None => break,
                         }
                     }
                 }
