@@ -115,8 +115,10 @@
 //! - Pages that many ask for are sent by the kernel from memory files, under hyper: copying them into sockets was more than
 //!   half of what an answer took (`http::filed`).
 //! - Memory is jemalloc's, in the binary only: glibc's grew for as long as feeds were polled (`src/main.rs`).
-//! - The identities of a feed lie under consecutive numbers with their hashes as values, and are read whole when a
-//!   document has changed: appends in key order instead of random inserts ([`store`]).
+//! - The identities of a feed lie under consecutive numbers with their hashes as values, 32 to a row, and are read whole when
+//!   a document has changed: appends in key order instead of random inserts ([`store`]).
+//! - Texts are not values of their entries but lie side by side in packed blocks that fill pages of the file
+//!   (`store::blocks`): rows of a B-tree that come in the order of polls leave a third or half of its pages empty.
 
 pub mod config;
 pub mod daemon;

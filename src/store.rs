@@ -11,6 +11,7 @@
 //! All methods block on the disk: call them on a thread that may. Knows neither lists nor the network, and no clock.
 
 mod aside;
+mod blocks;
 mod commit;
 mod contacts;
 mod copies;
@@ -18,6 +19,7 @@ mod engine;
 mod error;
 mod export;
 mod health;
+mod identities;
 mod import;
 mod join;
 mod journal;
@@ -26,6 +28,7 @@ mod lines;
 mod notices;
 mod packing;
 mod records;
+mod rows;
 mod said;
 mod snapshot;
 mod sweep;
@@ -62,8 +65,8 @@ use crate::model::{
 use engine::Engine;
 use error::Fault;
 use journal::Journal;
-use records::{asked_at, known_of};
-use tables::{COUNTS, FEEDS, KNOWN, SOURCES, STATES, WEBMENTIONS, if_made, known_bytes, known_seq};
+use records::asked_at;
+use tables::{COUNTS, FEEDS, IDENTITIES, KNOWN, SOURCES, STATES, WEBMENTIONS, if_made};
 
 /// The open database. Shared by reference: all methods take `&self`, from any thread.
 pub struct Store {
@@ -205,28 +208,18 @@ impl Store {
     /// Everything that a feed's entries are recognised by, in order of their numbers, purged ones included.
     pub fn known(&self, feed: FeedId) -> Result<Vec<Known>, StoreError> {
         self.engine.read(|transaction| {
-            let mut known = Vec::new();
-            let (first, last) = (known_bytes(feed, 0), known_bytes(feed, u32::MAX));
-            for row in transaction.open_table(KNOWN)?.range::<&[u8; 8]>(&first..=&last)? {
-                let (key, value) = row?;
-                known.push(known_of(known_seq(*key.value()), value.value())?);
-            }
-            Ok(known)
+            let (rows, older) = (transaction.open_table(IDENTITIES)?, transaction.open_table(KNOWN)?);
+            identities::of_feed(&rows, &older, feed, usize::MAX)
         })
     }
 
     /// Of each of these feeds, when the first of its entries that are remembered was first seen, in their order.
     pub fn first_seen(&self, feeds: &[FeedId]) -> Result<Vec<Option<Timestamp>>, StoreError> {
         self.engine.read(|transaction| {
-            let known = transaction.open_table(KNOWN)?;
-            let mut first_seen = Vec::with_capacity(feeds.len());
-            for &feed in feeds {
-                let range = known_bytes(feed, 0)..=known_bytes(feed, u32::MAX);
-                let first = known.range::<&[u8; 8]>(&range.start()..=&range.end())?.next().transpose()?;
-                let first = first.map(|(key, value)| known_of(known_seq(*key.value()), value.value())).transpose()?;
-                first_seen.push(first.map(|known| known.first_seen));
-            }
-            Ok(first_seen)
+            let (rows, older) = (transaction.open_table(IDENTITIES)?, transaction.open_table(KNOWN)?);
+            let first_of =
+                |feed| identities::of_feed(&rows, &older, feed, 1).map(|known| Some(known.first()?.first_seen));
+            feeds.iter().copied().map(first_of).collect()
         })
     }
 

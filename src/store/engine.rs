@@ -21,7 +21,7 @@ use redb::{Builder, Database, DatabaseError, ReadTransaction, ReadableDatabase, 
 
 use super::aside::{Aside, ReadOnly};
 use super::error::{Fault, OpenError, StoreError, one_line};
-use super::tables::{FORMAT, META, META_FORMAT, create_all};
+use super::tables::{FORMAT, META, META_FORMAT, OLDEST_FORMAT, create_all};
 
 /// The database's name in the state directory.
 pub(super) const FILE_NAME: &str = "listend.redb";
@@ -275,13 +275,16 @@ fn open_database(file: &Path, cache_bytes: usize, backend: impl StorageBackend) 
     }
 }
 
-/// The format of a database; an empty one is given the newest.
+/// The format of a database; an empty one, or one of an older format, is given the newest.
 fn format_of(database: &Database) -> Result<u64, Fault> {
     let transaction = database.begin_read()?;
     if transaction.list_tables()?.next().is_some() {
         let meta = transaction.open_table(META)?;
         let format = meta.get(META_FORMAT)?.map(|format| format.value());
-        return format.ok_or_else(|| Fault::Unreadable("it does not say its format".to_owned()));
+        match format.ok_or_else(|| Fault::Unreadable("it does not say its format".to_owned()))? {
+            OLDEST_FORMAT..FORMAT => {}
+            format => return Ok(format),
+        }
     }
     drop(transaction);
     let mut transaction = database.begin_write()?;

@@ -11,24 +11,24 @@ use std::sync::Arc;
 use redb::{ReadTransaction, ReadableTable};
 
 use super::FeedTables;
+use super::blocks::Reader;
 use super::contacts;
 use super::copies;
 use super::engine::Engine;
 use super::error::{Fault, StoreError};
 use super::health;
+use super::identities;
 use super::kept;
 use super::lines::{
     Address, ContactLine, ContentLine, EndLine, EntryLine, FeedEventLine, FeedLine, HeadLine, Hex, IdentityLine, Line,
     ListEventLine, NoticeLine, PathLine, RemoteListLine, Time, ToldLine, VERSION, WebmentionLine,
 };
 use super::notices;
-use super::packing::Unpacker;
-use super::records::{EventRecord, decode, known_of};
+use super::records::{EventRecord, decode};
 use super::tables::{
-    CONTACTS, ENTRIES, EVENTS, EntryBytes, KNOWN, META, META_NEXT_FEED, NOTICES, TOLD, URLS, WEBMENTIONS, entry_key,
-    event_key, health_key, if_made, known_bytes, known_seq, stream_bounds,
+    CONTACTS, ENTRIES, EVENTS, EntryBytes, IDENTITIES, KNOWN, META, META_NEXT_FEED, NOTICES, TEXTS, TOLD, URLS,
+    WEBMENTIONS, entry_key, event_key, health_key, if_made, stream_bounds,
 };
-use super::text;
 use super::webmentions;
 use crate::model::{FeedId, FeedUrl};
 
@@ -129,10 +129,11 @@ impl<'w> Lines<'w> {
     fn feeds(&mut self, transaction: &ReadTransaction) -> Result<(), Stop> {
         let tables = FeedTables::of(transaction)?;
         let by_url = transaction.open_table(URLS)?;
-        let (known, entries) = (transaction.open_table(KNOWN)?, transaction.open_table(ENTRIES)?);
+        let (identities, older) = (transaction.open_table(IDENTITIES)?, transaction.open_table(KNOWN)?);
+        let (entries, texts) = (transaction.open_table(ENTRIES)?, transaction.open_table(TEXTS)?);
         // Without their credentials, addresses of two feeds may be the same: the first one has it.
         let mut shown: HashMap<String, FeedId> = HashMap::new();
-        let mut unpacker = Unpacker::new();
+        let mut reader = Reader::new();
         for row in tables.feeds.iter()? {
             let (id, record) = row?;
             let id = FeedId(id.value());
@@ -153,15 +154,13 @@ impl<'w> Lines<'w> {
             self.moved.feeds += 1;
             self.put(&Line::Feed(Box::new(line)))?;
 
-            for row in known.range::<&[u8; 8]>(&known_bytes(id, 0)..=&known_bytes(id, u32::MAX))? {
-                let (key, value) = row?;
-                let known = known_of(known_seq(*key.value()), value.value())?;
+            for known in identities::of_feed(&identities, &older, id, usize::MAX)? {
                 self.put(&Line::Identity(IdentityLine::of(id, &known)))?;
             }
             let (first, last) = stream_bounds(id);
             for row in entries.range::<&EntryBytes>(&first..=&last)? {
                 let (place, value) = row?;
-                let entry = text::unpack(&mut unpacker, entry_key(place.value()), value.value())?;
+                let entry = reader.entry(&texts, entry_key(place.value()), value.value())?;
                 self.moved.entries += 1;
                 self.put(&Line::Entry(Box::new(EntryLine::of(entry))))?;
             }

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use redb::{ReadableTable, ReadableTableMetadata, WriteTransaction};
 
+use super::blocks::Record;
 use super::commit::Streams;
 use super::contacts;
 use super::copies;
@@ -22,11 +23,11 @@ use super::journal::FILE_NAMES as JOURNAL_NAMES;
 use super::kept::{self, ListNews};
 use super::lines::{FeedLine, HeadLine, Line, VERSION};
 use super::notices;
-use super::packing::Packer;
-use super::records::{CountRecord, EventRecord, FeedRecord, encode, encode_state, known_of, known_value};
+use super::records::{CountRecord, EventRecord, FeedRecord, encode, encode_state};
+use super::rows;
 use super::tables::{
     CONTACTS, COPIES, COUNTS, EVENTS, FEEDS, HEALTH, LISTS, META, META_NEXT_FEED, NOTICES, PATHS, STATES, URLS,
-    WEBMENTIONS, entry_bytes, event_bytes, health_bytes, if_made, known_bytes, link_bytes,
+    WEBMENTIONS, entry_bytes, event_bytes, health_bytes, if_made, link_bytes,
 };
 use super::text;
 use super::webmentions;
@@ -87,6 +88,8 @@ const MAX_LINE_BYTES: u64 = 256 << 20;
 /// So many lines, or bytes of lines, share a transaction.
 const LINES_OF_A_BATCH: usize = 2_000;
 const BYTES_OF_A_BATCH: u64 = 8 << 20;
+/// So many entries of a feed are stored together.
+const STORED_TOGETHER: usize = 64;
 /// Where the new database is made, below the state directory.
 const WORKSHOP: &str = "listend.import";
 
@@ -222,7 +225,7 @@ fn take_in(engine: &Engine, reading: &mut Reading, batch: &mut Vec<Numbered>) ->
     let lines = std::mem::take(batch);
     // A refused line ends the import; what was taken in before goes with the whole file.
     let refused = engine.write(|transaction| {
-        let mut taking = Taking { transaction, streams: None, packer: Packer::new(), reading };
+        let mut taking = Taking { transaction, streams: None, waiting: Vec::new(), reading };
         for (number, line) in lines {
             match taking.line(line) {
                 Ok(()) => {}
@@ -230,6 +233,7 @@ fn take_in(engine: &Engine, reading: &mut Reading, batch: &mut Vec<Numbered>) ->
                 Err(Stop::Fault(fault)) => return Err(fault),
             }
         }
+        taking.store_waiting()?;
         Ok(None::<Refused>)
     })?;
     refused.map_or(Ok(()), |(number, reason)| Err(ImportError::Line { number, reason }))
@@ -265,7 +269,8 @@ struct Taking<'a, 'r> {
     transaction: &'a WriteTransaction,
     /// Open while identities and entries come: no table can be opened twice.
     streams: Option<Streams<'a>>,
-    packer: Packer,
+    /// Entries that are stored together, and the hashes of their links.
+    waiting: Vec<(Entry, Option<Hash64>)>,
     reading: &'r mut Reading,
 }
 
@@ -281,6 +286,7 @@ impl<'a> Taking<'a, '_> {
             _ => return Err(refused("an export of listend begins otherwise")),
         }
         if !matches!(line, Line::Identity(_) | Line::Entry(_)) {
+            self.store_waiting()?;
             self.streams = None;
             self.end_feed()?;
         }
@@ -289,7 +295,7 @@ impl<'a> Taking<'a, '_> {
             Line::Head(head) => return self.head(&head, before),
             Line::Feed(feed) => return self.feed(*feed),
             Line::Identity(identity) => return self.identity(FeedId(identity.feed), &identity.known()),
-            Line::Entry(entry) => return self.entry(&entry.entry()),
+            Line::Entry(entry) => return self.entry(entry.entry()),
             Line::List(list) => {
                 let (name, content) = list.content().map_err(refused)?;
                 let is_new = transaction.open_table(LISTS)?.get(name.as_str())?.is_none();
@@ -396,7 +402,7 @@ impl<'a> Taking<'a, '_> {
     }
 
     /// The tables of the feed that lines are about, and its count.
-    fn of(&mut self, feed: FeedId) -> Result<(&mut Streams<'a>, &mut CountRecord, &mut Packer), Stop> {
+    fn of(&mut self, feed: FeedId) -> Result<(&mut Streams<'a>, &mut CountRecord), Stop> {
         let Some((_, count)) = self.reading.feed.as_mut().filter(|(current, _)| *current == feed) else {
             return Err(refused(format!("it is about feed {}, which is not the one above", feed.0)));
         };
@@ -404,33 +410,32 @@ impl<'a> Taking<'a, '_> {
             self.streams = Some(Streams::open(self.transaction)?);
         }
         let streams = self.streams.as_mut().ok_or_else(|| refused("the tables are closed"))?;
-        Ok((streams, count, &mut self.packer))
+        Ok((streams, count))
     }
 
     fn identity(&mut self, feed: FeedId, known: &Known) -> Result<(), Stop> {
-        let (streams, count, _) = self.of(feed)?;
+        let (streams, count) = self.of(feed)?;
         if known.seq >= count.next_seq {
             return Err(refused(format!("number {} is not below the feed's next_number", known.seq)));
         }
-        if streams.known.insert(&known_bytes(feed, known.seq), &known_value(known))?.is_some() {
+        if streams.identities.change(feed, std::iter::once(known.seq), |held| Ok(held.put(*known)))?.is_some() {
             return Err(refused(format!("number {} came before", known.seq)));
         }
         count.purged += u32::from(known.purged);
         Ok(())
     }
 
-    fn entry(&mut self, entry: &Entry) -> Result<(), Stop> {
+    fn entry(&mut self, entry: Entry) -> Result<(), Stop> {
         let key = entry.key;
-        let (streams, count, packer) = self.of(key.feed)?;
-        let known = match streams.known.get(&known_bytes(key.feed, key.seq))? {
-            Some(known) => known_of(key.seq, known.value())?,
-            None => return Err(refused(format!("no identity of number {} came before", key.seq))),
-        };
+        let is_waiting = self.waiting.iter().any(|(waiting, _)| waiting.key == key);
+        let (streams, count) = self.of(key.feed)?;
+        let known = streams.identities.one(key.feed, key.seq)?;
+        let Some(known) = known else { return Err(refused(format!("no identity of number {} came before", key.seq))) };
         if known.purged || known.listed_at != key.listed_at {
             return Err(refused(format!("the identity of number {} says otherwise", key.seq)));
         }
         let place = entry_bytes(key);
-        if streams.entries.insert(&place, text::pack(packer, entry, known.link).as_slice())?.is_some() {
+        if is_waiting || streams.entries.get(&place)?.is_some() {
             return Err(refused(format!("entry {key} came before")));
         }
         if let Some(link) = known.link {
@@ -439,6 +444,22 @@ impl<'a> Taking<'a, '_> {
         count.entries += 1;
         count.newest = count.newest.max(Some(key.listed_at.millis()));
         self.reading.moved.entries += 1;
+        self.waiting.push((entry, known.link));
+        if self.waiting.len() == STORED_TOGETHER { Ok(self.store_waiting()?) } else { Ok(()) }
+    }
+
+    /// Stores the entries that wait, which are of one feed.
+    fn store_waiting(&mut self) -> Result<(), Fault> {
+        let Some(streams) = &mut self.streams else { return Ok(()) };
+        let waiting = std::mem::take(&mut self.waiting);
+        // Where they link to is heard anew.
+        let record = |entry: &Entry| Record { text: text::record(entry.key, entry).into(), links: Vec::new() };
+        let records: Vec<Record<'_>> = waiting.iter().map(|(entry, _)| record(entry)).collect();
+        let places = streams.texts.add(&records)?;
+        for ((entry, link), text) in waiting.iter().zip(places) {
+            let row = rows::value(entry.first_seen, *link, text);
+            streams.entries.insert(&entry_bytes(entry.key), row.as_slice())?;
+        }
         Ok(())
     }
 }

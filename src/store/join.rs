@@ -14,20 +14,24 @@ use std::collections::HashMap;
 
 use redb::{ReadableTable, WriteTransaction};
 
+use super::blocks::{Reader, Record};
 use super::commit::Streams;
 use super::contacts;
 use super::error::Fault;
 use super::kept;
 use super::notices;
-use super::records::{self, CountRecord, FeedRecord, StateRecord, encode, known_of, known_value};
+use super::records::{self, CountRecord, FeedRecord, StateRecord, encode};
+use super::rows::{self, Row};
 use super::sweep::count_of;
 use super::tables::{COUNTS, FEEDS, STATES, URLS};
-use super::tables::{entry_bytes, known_bytes, known_seq, link_bytes};
+use super::tables::{entry_bytes, link_bytes};
 use super::text;
 use crate::model::{EntryKey, Feed, FeedId, FeedState, Hash64, Known, Timestamp, Validators};
 
 /// At most so many entries move over, the newest: retention leaves a feed far fewer unless it is told otherwise.
 const MAX_MOVED_ENTRIES: usize = 10_000;
+/// Entries that move at once: their texts are in memory meanwhile.
+const MOVED_AT_ONCE: usize = 256;
 /// Rows of the loser that go at once; the next sweep takes what is left.
 const ROWS_AT_ONCE: usize = 30_000;
 /// Since when the rest of a loser stands in no list: for so long that the next sweep takes it.
@@ -148,11 +152,7 @@ struct Recognised {
 
 impl Recognised {
     fn of(streams: &Streams<'_>, feed: FeedId) -> Result<Self, Fault> {
-        let mut all = Vec::new();
-        for row in streams.known.range::<&[u8; 8]>(&known_bytes(feed, 0)..=&known_bytes(feed, u32::MAX))? {
-            let (key, value) = row?;
-            all.push(known_of(known_seq(*key.value()), value.value())?);
-        }
+        let all = streams.identities.all(feed)?;
         let mut links = HashMap::new();
         for link in all.iter().filter_map(|known| known.link) {
             *links.entry(link).or_default() += 1;
@@ -199,44 +199,65 @@ impl Streams<'_> {
             }
         }
         if join.kinship == Kinship::Edited {
-            for mut known in ours.all.iter().copied() {
-                if let Some(&day) = carried.get(&known.seq).filter(|day| **day > known.carried_on) {
-                    known.carried_on = day;
-                    self.known.insert(&known_bytes(join.winner, known.seq), &known_value(&known))?;
+            self.identities.change(join.winner, carried.keys().copied(), |held| {
+                for (&seq, &day) in &carried {
+                    if let Some(known) = held.get(seq) {
+                        held.put(Known { carried_on: known.carried_on.max(day), ..known });
+                    }
                 }
-            }
+                Ok(())
+            })?;
         }
         moving.sort_unstable_by_key(|known| (known.listed_at, known.seq));
         let too_many = moving.len().saturating_sub(MAX_MOVED_ENTRIES);
-        for known in moving.drain(too_many..) {
-            let now = match join.kinship {
-                Kinship::Twins => as_history(&known, ours.latest),
-                Kinship::Edited => known,
-            };
-            self.move_entry(join, &known, now, count)?;
+        let moving: Vec<(Known, Known)> = moving
+            .drain(too_many..)
+            .map(|known| match join.kinship {
+                Kinship::Twins => (known, as_history(&known, ours.latest)),
+                Kinship::Edited => (known, known),
+            })
+            .collect();
+        for some in moving.chunks(MOVED_AT_ONCE) {
+            self.move_some(join, some, count)?;
         }
         Ok(is_behind)
     }
 
-    fn move_entry(&mut self, join: &Join, was: &Known, now: Known, count: &mut CountRecord) -> Result<(), Fault> {
-        // Four thousand million entries: what comes after that is not taken.
-        let Some(following) = count.next_seq.checked_add(1) else { return Ok(()) };
-        let seq = count.next_seq;
-        let from = EntryKey { listed_at: was.listed_at, feed: join.loser, seq: was.seq };
-        let to = EntryKey { listed_at: was.listed_at, feed: join.winner, seq };
-        let value = self.entries.get(&entry_bytes(from))?.map(|value| value.value().to_vec());
-        let Some(value) = value else { return Ok(()) };
-        let place = entry_bytes(to);
-        if let Some(link) = text::head(to, &value)?.link {
-            self.links.insert(&link_bytes(link, &place), was.first_seen.millis())?;
+    /// Moves entries, told by their identities as they were and as they are going to be but for the number.
+    fn move_some(&mut self, join: &Join, some: &[(Known, Known)], count: &mut CountRecord) -> Result<(), Fault> {
+        let mut reader = Reader::new();
+        let (mut moved, mut records) = (Vec::new(), Vec::new());
+        for (was, now) in some {
+            let from = EntryKey { listed_at: was.listed_at, feed: join.loser, seq: was.seq };
+            let Some(value) = self.entries.get(&entry_bytes(from))?.map(|value| value.value().to_vec()) else {
+                continue;
+            };
+            // Four thousand million entries: what comes after that is not taken.
+            let Some(following) = count.next_seq.checked_add(1) else { break };
+            let to = EntryKey { feed: join.winner, seq: count.next_seq, ..from };
+            count.next_seq = following;
+            let entry = reader.entry(self.texts.table(), from, &value)?;
+            let links = self.links_in(&mut reader, from, &Row::read(from, &value)?)?;
+            records.push(Record { text: text::record(to, &entry).into(), links });
+            moved.push((from, to, value, Known { seq: to.seq, ..*now }));
         }
-        self.entries.insert(&place, value.as_slice())?;
-        self.move_said(from, to)?;
-        self.known.insert(&known_bytes(join.winner, seq), &known_value(&Known { seq, ..now }))?;
-        count.next_seq = following;
-        count.entries += 1;
-        count.newest = count.newest.max(Some(to.listed_at.millis()));
-        Ok(())
+        let texts = self.texts.add(&records)?;
+        for ((from, to, value, known), text) in moved.iter().zip(texts) {
+            let (row, place) = (Row::read(*from, value)?, entry_bytes(*to));
+            self.entries.insert(&place, rows::value(row.first_seen, row.link, text).as_slice())?;
+            if let Some(link) = row.link {
+                self.links.insert(&link_bytes(link, &place), known.first_seen.millis())?;
+            }
+            self.move_mention(*from, *to)?;
+            count.entries += 1;
+            count.newest = count.newest.max(Some(to.listed_at.millis()));
+        }
+        self.identities.change(join.winner, moved.iter().map(|(.., known)| known.seq), |held| {
+            for (.., known) in &moved {
+                held.put(*known);
+            }
+            Ok(())
+        })
     }
 }
 

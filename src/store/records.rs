@@ -403,22 +403,8 @@ pub(super) fn stored_url(text: &str) -> Result<FeedUrl, Fault> {
         .map_err(|fault| Fault::Unreadable(format!("a stored address cannot be read: {fault}")))
 }
 
-/// A value of `known`, 46 bytes, big-endian: version (1), flags (1: bit 0 purged, bit 1 has a link), listed at i64,
+/// Reads a value of `known`, 46 bytes, big-endian: version (1), flags (1: bit 0 purged, bit 1 has a link), listed at i64,
 /// first seen i64, guid u64, link u64, fingerprint u64, carried on i32 (day).
-pub(super) fn known_value(known: &Known) -> [u8; 46] {
-    let mut bytes = [0; 46];
-    bytes[0] = VERSION;
-    bytes[1] = u8::from(known.purged) | (u8::from(known.link.is_some()) << 1);
-    bytes[2..10].copy_from_slice(&known.listed_at.millis().to_be_bytes());
-    bytes[10..18].copy_from_slice(&known.first_seen.millis().to_be_bytes());
-    bytes[18..26].copy_from_slice(&known.guid.0.to_be_bytes());
-    bytes[26..34].copy_from_slice(&known.link.map_or(0, |link| link.0).to_be_bytes());
-    bytes[34..42].copy_from_slice(&known.fingerprint.0.to_be_bytes());
-    bytes[42..].copy_from_slice(&known.carried_on.to_be_bytes());
-    bytes
-}
-
-/// Reads what [`known_value`] made.
 pub(super) fn known_of(seq: u32, bytes: &[u8; 46]) -> Result<Known, Fault> {
     if bytes[0] != VERSION {
         return Err(Fault::Unreadable(format!("an identity has the unknown version {}", bytes[0])));

@@ -1,15 +1,18 @@
 //! What entries say of others: where each links to, and which of them speak of the keeper.
 //!
-//! The links of an entry stand one after the other, each as its number of prefixes (u8), the hash of its page (u64) and
-//! those of its prefixes (u32 each), all big-endian; a mention is its way (u8) and, where somebody else wrote it, such a
-//! link. Both have a version byte in front.
+//! The links of an entry stand beside its text one after the other, each as its number of prefixes (u8), the hash of its page
+//! (u64) and those of its prefixes (u32 each), all big-endian; a mention is its way (u8) and, where somebody else wrote it,
+//! such a link, with a version byte in front. The links of an entry whose row has its text are in the table `said`, with a
+//! version byte likewise.
 
 use std::ops::Bound;
 
 use redb::{ReadTransaction, ReadableTable, WriteTransaction};
 
+use super::blocks::{Reader, Record};
 use super::commit::Streams;
 use super::error::Fault;
+use super::rows::{Row, Text};
 use super::tables::{EntryBytes, HEARD, HealthBytes, entry_bytes, entry_key, health_bytes, health_key, if_made};
 use crate::model::{EntryKey, Hash64, Link, Mention, Said, Way};
 
@@ -19,16 +22,25 @@ const WALK: &str = "walk";
 
 impl Streams<'_> {
     /// Keeps what entries say of others; what is not, or no longer, stored is left out.
-    pub(super) fn keep_said<'s>(&mut self, said: impl IntoIterator<Item = &'s Said>) -> Result<(), Fault> {
+    pub(super) fn keep_said(&mut self, said: &[Said]) -> Result<(), Fault> {
+        let (mut reader, mut moving) = (Reader::new(), Vec::new());
         for said in said {
-            let place = entry_bytes(said.key);
-            if self.entries.get(&place)?.is_none() {
-                continue;
-            }
-            if said.links.is_empty() {
-                remove(&mut self.said, &place)?;
-            } else {
-                self.said.insert(&place, links_value(&said.links).as_slice())?;
+            let (place, links) = (entry_bytes(said.key), links_bytes(&said.links));
+            let Some(value) = self.entries.get(&place)?.map(|value| value.value().to_vec()) else { continue };
+            match Row::read(said.key, &value)?.text {
+                Text::In(text) => {
+                    if reader.links(self.texts.table(), said.key, text)? != links {
+                        if !self.texts.put_links(text, &links)? {
+                            let record = reader.record(self.texts.table(), said.key, text)?;
+                            moving.push((Record { links, ..record }, said.key));
+                        }
+                        reader.forget();
+                    }
+                }
+                Text::Here(_) if links.is_empty() => remove(&mut self.said, &place)?,
+                Text::Here(_) => {
+                    self.said.insert(&place, [&[VERSION], links.as_slice()].concat().as_slice())?;
+                }
             }
             let key = health_bytes(said.key);
             match said.mention {
@@ -38,7 +50,19 @@ impl Streams<'_> {
                 None => remove(&mut self.mentions, &key)?,
             }
         }
-        Ok(())
+        let moved = self.relocate(moving)?;
+        self.release(&moved)
+    }
+
+    /// The links of an entry as they are stored.
+    pub(super) fn links_in(&self, reader: &mut Reader, key: EntryKey, row: &Row<'_>) -> Result<Vec<u8>, Fault> {
+        Ok(match row.text {
+            Text::In(place) => reader.links(self.texts.table(), key, place)?.to_vec(),
+            Text::Here(_) => match self.said.get(&entry_bytes(key))? {
+                Some(value) => without_version(key, value.value())?.to_vec(),
+                None => Vec::new(),
+            },
+        })
     }
 
     /// Forgets what an entry said of others, whose text goes.
@@ -47,12 +71,8 @@ impl Streams<'_> {
         remove(&mut self.mentions, &health_bytes(key))
     }
 
-    /// What one entry said of others becomes what another says, which has the same text.
-    pub(super) fn move_said(&mut self, from: EntryKey, to: EntryKey) -> Result<(), Fault> {
-        let links = self.said.get(&entry_bytes(from))?.map(|value| value.value().to_vec());
-        if let Some(links) = links {
-            self.said.insert(&entry_bytes(to), links.as_slice())?;
-        }
+    /// What one entry is in speaking of the keeper becomes what another is, which has the same text.
+    pub(super) fn move_mention(&mut self, from: EntryKey, to: EntryKey) -> Result<(), Fault> {
         let mention = self.mentions.get(&health_bytes(from))?.map(|value| value.value().to_vec());
         if let Some(mention) = mention {
             self.mentions.insert(&health_bytes(to), mention.as_slice())?;
@@ -72,13 +92,13 @@ fn remove<const N: usize>(
     Ok(())
 }
 
-fn links_value(links: &[Link]) -> Vec<u8> {
-    let mut value = Vec::with_capacity(1 + links.len() * 25);
-    value.push(VERSION);
+/// Links as they are stored.
+pub(super) fn links_bytes(links: &[Link]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(links.len() * 25);
     for link in links {
-        link_into(&mut value, link);
+        link_into(&mut bytes, link);
     }
-    value
+    bytes
 }
 
 fn link_into(value: &mut Vec<u8>, link: &Link) {
@@ -99,17 +119,27 @@ fn split_link(bytes: &[u8]) -> Option<(Link, &[u8])> {
     Some((Link::from_parts(u64::from_be_bytes(*page), &prefixes[..usize::from(*depth).min(prefixes.len())]), rest))
 }
 
-/// Reads the links of an entry into `links`, in place of what is there.
-pub(super) fn links_of(key: EntryKey, value: &[u8], links: &mut Vec<Link>) -> Result<(), Fault> {
+/// The links of an entry, out of their stored bytes into `links`, in place of what is there.
+pub(super) fn read_links(key: EntryKey, mut bytes: &[u8], links: &mut Vec<Link>) -> Result<(), Fault> {
     links.clear();
-    let unreadable = || Fault::Unreadable(format!("the links of entry {key} cannot be read"));
-    let Some((&VERSION, mut rest)) = value.split_first() else { return Err(unreadable()) };
-    while !rest.is_empty() {
-        let (link, after) = split_link(rest).ok_or_else(unreadable)?;
+    while !bytes.is_empty() {
+        let (link, after) = split_link(bytes).ok_or_else(|| unreadable_links(key))?;
         links.push(link);
-        rest = after;
+        bytes = after;
     }
     Ok(())
+}
+
+/// The links of a value of `said`.
+pub(super) fn without_version(key: EntryKey, value: &[u8]) -> Result<&[u8], Fault> {
+    match value.split_first() {
+        Some((&VERSION, links)) => Ok(links),
+        _ => Err(unreadable_links(key)),
+    }
+}
+
+fn unreadable_links(key: EntryKey) -> Fault {
+    Fault::Unreadable(format!("the links of entry {key} cannot be read"))
 }
 
 /// The value of a mention.

@@ -5,15 +5,15 @@ use std::sync::Arc;
 
 use redb::ReadOnlyTable;
 
+use super::blocks::Reader;
 use super::engine::Engine;
 use super::error::{Fault, StoreError};
-use super::packing::Unpacker;
+use super::rows::{Row, Text};
 use super::said;
-use super::tables::{ENTRIES, EntryBytes, HealthBytes, LINKS, LinkBytes, MENTIONS, SAID, WEBMENTIONS};
+use super::tables::{ENTRIES, EntryBytes, HealthBytes, LINKS, LinkBytes, MENTIONS, SAID, TEXTS, WEBMENTIONS};
 use super::tables::{
     entry_bytes, entry_key, health_bytes, if_made, link_bytes, link_entry, place_bytes, stream_bounds,
 };
-use super::text;
 use super::webmentions;
 use crate::model::Entry;
 use crate::model::{EntryKey, FeedId, Hash64, Link, Mention, Timestamp, Webmention};
@@ -29,6 +29,7 @@ const MAX_FEEDS_OF_A_LINK: usize = 256;
 pub struct Snapshot {
     engine: Arc<Engine>,
     entries: ReadOnlyTable<&'static EntryBytes, &'static [u8]>,
+    texts: ReadOnlyTable<u32, &'static [u8]>,
     links: ReadOnlyTable<&'static LinkBytes, i64>,
     // Made when they are first written to.
     said: Option<ReadOnlyTable<&'static EntryBytes, &'static [u8]>>,
@@ -53,6 +54,7 @@ impl Snapshot {
             Ok(Self {
                 engine: Arc::clone(engine),
                 entries: transaction.open_table(ENTRIES)?,
+                texts: transaction.open_table(TEXTS)?,
                 links: transaction.open_table(LINKS)?,
                 said: if_made(&transaction, SAID)?,
                 mentions: if_made(&transaction, MENTIONS)?,
@@ -65,15 +67,15 @@ impl Snapshot {
     ///
     /// To merge many streams, ask for few [`heads`](Self::heads) at a time and for the text of what is shown.
     pub fn entries(&self, feed: FeedId, before: Option<EntryKey>, max: usize) -> Result<Vec<Entry>, StoreError> {
-        let mut unpacker = Unpacker::new();
-        self.stream(feed, before, max, |key, value| text::unpack(&mut unpacker, key, value))
+        let mut reader = Reader::new();
+        self.stream(feed, before, max, |key, value| reader.entry(&self.texts, key, value))
     }
 
     /// The same entries as [`entries`](Self::entries), without their text: nothing is unpacked.
     pub fn heads(&self, feed: FeedId, before: Option<EntryKey>, max: usize) -> Result<Vec<Head>, StoreError> {
         self.stream(feed, before, max, |key, value| {
-            let head = text::head(key, value)?;
-            Ok(Head { key, first_seen: head.first_seen, link: head.link })
+            let row = Row::read(key, value)?;
+            Ok(Head { key, first_seen: row.first_seen, link: row.link })
         })
     }
 
@@ -109,21 +111,27 @@ impl Snapshot {
     pub fn entry(&self, key: EntryKey) -> Result<Option<Entry>, StoreError> {
         self.engine.contained(|| {
             let value = self.entries.get(&entry_bytes(key))?;
-            value.map(|value| text::unpack(&mut Unpacker::new(), key, value.value())).transpose()
+            value.map(|value| Reader::new().entry(&self.texts, key, value.value())).transpose()
         })
     }
 
     /// Entries by their names, in the order asked for; what is not, or no longer, stored is left out.
     pub fn entries_of(&self, keys: &[EntryKey]) -> Result<Vec<Entry>, StoreError> {
-        let mut unpacker = Unpacker::new();
+        let mut reader = Reader::new();
         self.engine.contained(|| {
-            let mut found = Vec::with_capacity(keys.len());
-            for &key in keys {
+            let mut rows = Vec::with_capacity(keys.len());
+            for (at, &key) in keys.iter().enumerate() {
                 if let Some(value) = self.entries.get(&entry_bytes(key))? {
-                    found.push(text::unpack(&mut unpacker, key, value.value())?);
+                    rows.push((Row::read(key, value.value())?.place(), at, value));
                 }
             }
-            Ok(found)
+            // Each block is unpacked once.
+            rows.sort_unstable_by_key(|(place, at, _)| (*place, *at));
+            let mut found = vec![None; keys.len()];
+            for (_, at, value) in rows {
+                found[at] = Some(reader.entry(&self.texts, keys[at], value.value())?);
+            }
+            Ok(found.into_iter().flatten().collect())
         })
     }
 
@@ -164,15 +172,23 @@ impl Snapshot {
         until: Timestamp,
         mut look: impl FnMut(EntryKey, &[Link]) -> bool,
     ) -> Result<(), StoreError> {
-        let Some(said) = &self.said else { return Ok(()) };
         self.engine.contained(|| {
             let (first, last) = (place_bytes(feed.0, since, 0), place_bytes(feed.0, until, u32::MAX));
-            let mut links = Vec::new();
-            for row in said.range::<&EntryBytes>(&first..=&last)?.rev() {
+            let (mut reader, mut links) = (Reader::new(), Vec::new());
+            for row in self.entries.range::<&EntryBytes>(&first..=&last)?.rev() {
                 let (place, value) = row?;
                 let key = entry_key(place.value());
-                said::links_of(key, value.value(), &mut links)?;
-                if !look(key, &links) {
+                links.clear();
+                match (Row::read(key, value.value())?.text, &self.said) {
+                    (Text::In(place), _) => said::read_links(key, reader.links(&self.texts, key, place)?, &mut links)?,
+                    (Text::Here(_), Some(said)) => {
+                        if let Some(value) = said.get(place.value())? {
+                            said::read_links(key, said::without_version(key, value.value())?, &mut links)?;
+                        }
+                    }
+                    (Text::Here(_), None) => {}
+                }
+                if !links.is_empty() && !look(key, &links) {
                     break;
                 }
             }
@@ -214,14 +230,14 @@ impl Snapshot {
     /// At most `max` entries behind `after`, feed by feed and oldest first: everything, for an export. Begin with
     /// `None` and go on with the last key until nothing comes.
     pub fn all_entries(&self, after: Option<EntryKey>, max: usize) -> Result<Vec<Entry>, StoreError> {
-        let mut unpacker = Unpacker::new();
+        let mut reader = Reader::new();
         self.engine.contained(|| {
             let start = after.map(entry_bytes);
             let start = start.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
             let mut found = Vec::with_capacity(max.min(512));
             for row in self.entries.range::<&EntryBytes>((start, Bound::Unbounded))?.take(max) {
                 let (place, value) = row?;
-                found.push(text::unpack(&mut unpacker, entry_key(place.value()), value.value())?);
+                found.push(reader.entry(&self.texts, entry_key(place.value()), value.value())?);
             }
             Ok(found)
         })

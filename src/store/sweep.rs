@@ -22,11 +22,11 @@ use redb::{ReadTransaction, ReadableTable, WriteTransaction};
 use super::commit::Streams;
 use super::engine::Engine;
 use super::error::{Fault, StoreError};
-use super::records::{CountRecord, FeedRecord, decode, encode, known_of, known_value};
-use super::tables::{COUNTS, ENTRIES, FEEDS, KNOWN, PATHS, STATES, URLS};
-use super::tables::{EntryBytes, entry_key, known_bytes, known_seq, stream_bounds};
-use super::text;
-use crate::model::{EntryKey, FeedId, Known, Timestamp};
+use super::identities;
+use super::records::{CountRecord, FeedRecord, decode, encode};
+use super::tables::{COUNTS, ENTRIES, FEEDS, IDENTITIES, KNOWN, PATHS, STATES, URLS};
+use super::tables::{EntryBytes, entry_key, stream_bounds};
+use crate::model::{FeedId, Known, Timestamp};
 
 /// How long entries are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,8 +56,8 @@ impl Retention {
 /// At most so many purged entries of one feed are remembered.
 const MAX_PURGED_PER_FEED: usize = 50_000;
 
-/// Rows that one step removes at most: some milliseconds.
-const ROWS_PER_STEP: usize = 2_000;
+/// Rows that one step removes at most: some milliseconds, or some tens where each leaves a block half empty.
+const ROWS_PER_STEP: usize = 1_000;
 /// Feeds that one step looks at, at most.
 const FEEDS_PER_STEP: usize = 1_000;
 /// Feeds that one step sweeps, at most: what is looked at and not reached is looked at again.
@@ -130,7 +130,7 @@ fn look(
     let feeds = transaction.open_table(FEEDS)?;
     let counts = transaction.open_table(COUNTS)?;
     let entries = transaction.open_table(ENTRIES)?;
-    let known = transaction.open_table(KNOWN)?;
+    let (rows, older) = (transaction.open_table(IDENTITIES)?, transaction.open_table(KNOWN)?);
     let mut due = Vec::new();
     for (looked, row) in feeds.range(start..)?.enumerate() {
         let (id, record) = row?;
@@ -144,7 +144,7 @@ fn look(
         let oldest = oldest.map(|(place, _)| entry_key(place.value()).listed_at);
         if is_gone(&FeedRecord::read(record.value())?, now)
             || excess(&count, oldest, now, retention)
-            || !forgettable(&known, feed, now, &count)?.is_empty()
+            || count.purged > 0 && !forgettable(&identities::of_feed(&rows, &older, feed, usize::MAX)?, now).is_empty()
         {
             due.push(feed);
         }
@@ -245,26 +245,12 @@ fn excess(count: &CountRecord, oldest: Option<Timestamp>, now: Timestamp, retent
             || oldest.is_some_and(|oldest| oldest < now.minus(retention.age)))
 }
 
-/// The numbers of a feed's purged identities that have not been carried for long, those carried longest ago first.
-fn forgettable(
-    known: &impl ReadableTable<&'static [u8; 8], &'static [u8; 46]>,
-    feed: FeedId,
-    now: Timestamp,
-    count: &CountRecord,
-) -> Result<Vec<u32>, Fault> {
-    if count.purged == 0 {
-        return Ok(Vec::new());
-    }
-    let mut days = Vec::new();
-    let mut purged = Vec::new();
-    for row in known.range::<&[u8; 8]>(&known_bytes(feed, 0)..=&known_bytes(feed, u32::MAX))? {
-        let (key, value) = row?;
-        let known = known_of(known_seq(*key.value()), value.value())?;
-        days.push(known.carried_on);
-        if known.purged {
-            purged.push((known.carried_on, known.seq));
-        }
-    }
+/// The numbers of purged identities, of all that a feed has, that have not been carried for long, those carried longest ago
+/// first.
+fn forgettable(identities: &[Known], now: Timestamp) -> Vec<u32> {
+    let mut days: Vec<i32> = identities.iter().map(|known| known.carried_on).collect();
+    let is_purged = |known: &&Known| known.purged;
+    let mut purged: Vec<_> = identities.iter().filter(is_purged).map(|known| (known.carried_on, known.seq)).collect();
     days.sort_unstable();
     days.dedup();
     purged.sort_unstable();
@@ -277,7 +263,7 @@ fn forgettable(
     // They stand in the order in which they were carried: no later one goes where an earlier one stays.
     let forgotten = purged.iter().take_while(|known| gone_long_ago(known)).count().max(too_many);
     purged.truncate(forgotten);
-    Ok(purged.into_iter().map(|(_, seq)| seq).collect())
+    purged.into_iter().map(|(_, seq)| seq).collect()
 }
 
 impl Streams<'_> {
@@ -296,22 +282,21 @@ impl Streams<'_> {
         let (first, last) = stream_bounds(feed);
         let mut going = Vec::new();
         for row in self.entries.range::<&EntryBytes>(&first..=&last)?.take(may_go.min(room)) {
-            let (place, value) = row?;
-            let key = entry_key(place.value());
+            let key = entry_key(row?.0.value());
             if going.len() >= too_many && key.listed_at >= too_old {
                 break;
             }
-            going.push((key, text::head(key, value.value())?.link));
+            going.push(key);
         }
-        for &(key, link) in &going {
-            self.remove_text(key, link)?;
-            let row = known_bytes(feed, key.seq);
-            let known = self.known.get(&row)?.map(|known| known_of(key.seq, known.value())).transpose()?;
-            if let Some(known) = known {
-                self.known.insert(&row, &known_value(&Known { purged: true, ..known }))?;
+        self.remove(&going)?;
+        self.identities.change(feed, going.iter().map(|key| key.seq), |held| {
+            for key in &going {
+                let Some(known) = held.get(key.seq) else { continue };
+                held.put(Known { purged: true, ..known });
                 count.purged = count.purged.saturating_add(u32::from(!known.purged));
             }
-        }
+            Ok(())
+        })?;
         count.entries = count.entries.saturating_sub(going.len() as u32);
         if !going.is_empty() {
             let newest = self.entries.range::<&EntryBytes>(&first..=&last)?.next_back().transpose()?;
@@ -322,11 +307,12 @@ impl Streams<'_> {
 
     /// Forgets what is [`forgettable`]; how many identities.
     fn forget(&mut self, feed: FeedId, now: Timestamp, room: usize, count: &mut CountRecord) -> Result<usize, Fault> {
-        let mut seqs = forgettable(&self.known, feed, now, count)?;
-        seqs.truncate(room);
-        for &seq in &seqs {
-            self.known.remove(&known_bytes(feed, seq))?;
+        if count.purged == 0 {
+            return Ok(0);
         }
+        let mut seqs = forgettable(&self.identities.all(feed)?, now);
+        seqs.truncate(room);
+        self.forget_identities(feed, &seqs)?;
         count.purged = count.purged.saturating_sub(seqs.len() as u32);
         Ok(seqs.len())
     }
@@ -334,28 +320,29 @@ impl Streams<'_> {
     /// Removes at most `room` rows of everything that a feed has; fewer once nothing is left.
     pub(super) fn remove_some(&mut self, feed: FeedId, room: usize, count: &mut CountRecord) -> Result<usize, Fault> {
         let (first, last) = stream_bounds(feed);
-        let mut going: Vec<(EntryKey, _)> = Vec::new();
+        let mut going = Vec::new();
         for row in self.entries.range::<&EntryBytes>(&first..=&last)?.take(room) {
-            let (place, value) = row?;
-            let key = entry_key(place.value());
-            going.push((key, text::head(key, value.value())?.link));
+            going.push(entry_key(row?.0.value()));
         }
-        for (key, link) in &going {
-            self.remove_text(*key, *link)?;
-        }
+        self.remove(&going)?;
         let room = room - going.len();
-        let mut seqs = Vec::new();
-        for row in self.known.range::<&[u8; 8]>(&known_bytes(feed, 0)..=&known_bytes(feed, u32::MAX))?.take(room) {
-            seqs.push(known_seq(*row?.0.value()));
-        }
-        for &seq in &seqs {
-            self.known.remove(&known_bytes(feed, seq))?;
-        }
+        let mut seqs: Vec<u32> = self.identities.first(feed, room)?.iter().map(|known| known.seq).collect();
+        seqs.truncate(room);
+        self.forget_identities(feed, &seqs)?;
         // The text goes oldest first, so what is left has the newest entry to the end.
         count.entries = count.entries.saturating_sub(going.len() as u32);
         if count.entries == 0 {
             count.newest = None;
         }
         Ok(going.len() + seqs.len())
+    }
+
+    fn forget_identities(&mut self, feed: FeedId, seqs: &[u32]) -> Result<(), Fault> {
+        self.identities.change(feed, seqs.iter().copied(), |held| {
+            for &seq in seqs {
+                held.remove(seq);
+            }
+            Ok(())
+        })
     }
 }

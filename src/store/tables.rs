@@ -1,7 +1,7 @@
-//! The on-disk format, version 1: which tables there are, and how their keys are made.
+//! The on-disk format, version 2: which tables there are, and how their keys are made.
 //!
 //! One redb file. Numbers inside keys are big-endian and instants have their sign bit flipped, so that bytes sort as
-//! numbers do. Values are described in `records`, `text`, `kept`, `copies`, `websub`, `health` and `packing`; each begins
+//! numbers do. Values are described in `records`, `rows`, `blocks`, `identities`, `said`, `kept`, `copies`, `websub`, `health` and `packing`; each begins
 //! with a version byte of its own, except those of fixed width.
 //!
 //! | table | key | value | what |
@@ -11,8 +11,10 @@
 //! | `states` | feed u32 | state record | what changes with each poll: schedule, validators, hash of the body |
 //! | `counts` | feed u32 | count record | how many entries are stored, the newest one, the next number |
 //! | `urls` | address as in an outline | feed u32 | finds a feed by its address, or by one of its aliases |
-//! | `entries` | feed u32, listed at i64, number u32 | entry record | one stream after the other, each in its order |
-//! | `known` | feed u32, number u32 | 46 bytes | what entries are recognised by, also after their text is gone |
+//! | `entries` | feed u32, listed at i64, number u32 | row of `rows` | one stream after the other, each in its order |
+//! | `texts` | number u32 | block of `blocks` | the texts of entries, and where they link to |
+//! | `identities` | feed u32, number u32 / 32 | row of `identities` | what entries are recognised by, also after their text is gone |
+//! | `known` | feed u32, number u32 | 46 bytes | the same in files of version 1, until it changes |
 //! | `links` | link hash u64, feed u32, listed at i64, number u32 | first seen i64 | entries by the page they stand for |
 //! | `lists` | name | list record | the last good content of each list |
 //! | `events` | at i64, number u32 | event record | what happened in the lists |
@@ -20,7 +22,7 @@
 //! | `paths` | path | address | paths that voices once had, and a feed of that voice |
 //! | `hubs` | token of the callback | hub record | what is agreed with WebSub hubs |
 //! | `copies` | address | copy record | the last good copies of remote lists |
-//! | `said` | as in `entries` | links of `said` | where an entry links to; none for an entry without links |
+//! | `said` | as in `entries` | links of `said` | where an entry links to whose row has its text |
 //! | `mentions` | listed at i64, feed u32, number u32 | mention of `said` | entries and Webmentions that speak of the keeper |
 //! | `heard` | name | 8 or 24 bytes | `walk`: by what stored entries were last heard, and up to where |
 //! | `contacts` | at i64, number u32 | contact record | contact recorded by hand |
@@ -30,8 +32,9 @@
 //! | `sources` | 16 bytes of a SHA-256 of source and target | key of `webmentions` | finds a Webmention |
 //!
 //! `health` and what stands below it, but for `paths`, is made when it is first written to: files that are older lack it.
-//! A purged entry has no row in `entries`, `links`, `said` and `mentions` any more, and keeps the one in `known`.
-//! New tables may be added under the same version; a change of what stands in one raises it.
+//! A purged entry has no row in `entries`, `links`, `said` and `mentions` any more, and keeps its identity.
+//! New tables may be added under the same version; a change of what stands in one raises it. A file of version 1 becomes
+//! one of version 2 when it is opened: what stands in it may stay as it is, and what is written is written anew.
 
 use redb::TableDefinition;
 
@@ -39,7 +42,9 @@ use super::error::Fault;
 use crate::model::{EntryKey, FeedId, Hash64, Timestamp};
 
 /// The version of the format that this program writes, and the newest that it reads.
-pub(super) const FORMAT: u64 = 1;
+pub(super) const FORMAT: u64 = 2;
+/// The oldest that it reads.
+pub(super) const OLDEST_FORMAT: u64 = 1;
 
 pub(super) const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
 pub(super) const FEEDS: TableDefinition<u32, &[u8]> = TableDefinition::new("feeds");
@@ -47,6 +52,8 @@ pub(super) const STATES: TableDefinition<u32, &[u8]> = TableDefinition::new("sta
 pub(super) const COUNTS: TableDefinition<u32, &[u8]> = TableDefinition::new("counts");
 pub(super) const URLS: TableDefinition<&str, u32> = TableDefinition::new("urls");
 pub(super) const ENTRIES: TableDefinition<&EntryBytes, &[u8]> = TableDefinition::new("entries");
+pub(super) const TEXTS: TableDefinition<u32, &[u8]> = TableDefinition::new("texts");
+pub(super) const IDENTITIES: TableDefinition<&[u8; 8], &[u8]> = TableDefinition::new("identities");
 pub(super) const KNOWN: TableDefinition<&[u8; 8], &[u8; 46]> = TableDefinition::new("known");
 pub(super) const LINKS: TableDefinition<&LinkBytes, i64> = TableDefinition::new("links");
 pub(super) const LISTS: TableDefinition<&str, &[u8]> = TableDefinition::new("lists");
@@ -70,7 +77,7 @@ pub(super) const META_FORMAT: &str = "format";
 /// The name of the next feed's number in `meta`.
 pub(super) const META_NEXT_FEED: &str = "next_feed";
 
-/// Makes the tables of the first files, so that their readers never meet a missing one.
+/// Makes the tables that all files have, so that their readers never meet a missing one.
 pub(super) fn create_all(transaction: &redb::WriteTransaction) -> Result<(), Fault> {
     transaction.open_table(META)?;
     transaction.open_table(FEEDS)?;
@@ -78,6 +85,8 @@ pub(super) fn create_all(transaction: &redb::WriteTransaction) -> Result<(), Fau
     transaction.open_table(COUNTS)?;
     transaction.open_table(URLS)?;
     transaction.open_table(ENTRIES)?;
+    transaction.open_table(TEXTS)?;
+    transaction.open_table(IDENTITIES)?;
     transaction.open_table(KNOWN)?;
     transaction.open_table(LINKS)?;
     transaction.open_table(LISTS)?;
@@ -148,7 +157,7 @@ pub(super) fn stream_bounds(feed: FeedId) -> (EntryBytes, EntryBytes) {
     (place_bytes(feed.0, Timestamp::MIN, 0), place_bytes(feed.0, Timestamp::MAX, u32::MAX))
 }
 
-/// The key of an identity in `known`.
+/// The key of a row in `known`; with the number of a row, of one in `identities`.
 pub(super) fn known_bytes(feed: FeedId, seq: u32) -> [u8; 8] {
     let mut bytes = [0; 8];
     bytes[..4].copy_from_slice(&feed.0.to_be_bytes());
@@ -156,7 +165,7 @@ pub(super) fn known_bytes(feed: FeedId, seq: u32) -> [u8; 8] {
     bytes
 }
 
-/// The number within the feed that a key of `known` stands for.
+/// The number within the feed that such a key stands for.
 pub(super) fn known_seq(bytes: [u8; 8]) -> u32 {
     u32_of(&bytes[4..])
 }

@@ -9,6 +9,7 @@ mod join;
 mod model;
 mod noted;
 mod relations;
+mod texts;
 
 use std::collections::BTreeMap;
 use std::time::Duration;

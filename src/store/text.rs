@@ -1,24 +1,11 @@
-//! The values of `entries`: an entry's text, packed.
-//!
-//! | bytes | what |
-//! | --- | --- |
-//! | 1 | version, 1 |
-//! | 1 | 1 where a link hash follows, else 0 |
-//! | 8 | first seen, i64 big-endian |
-//! | 8 | link hash, u64 big-endian, where there is one |
-//! | rest | the text record in postcard, as a block of `packing` |
-//!
-//! The head in front of the text is all that a merge of streams needs, so that it unpacks only what it shows.
+//! The record of an entry's text, in postcard: the entry's key, and everything that its row does not say.
 
 use serde::{Deserialize, Serialize};
 
 use super::error::Fault;
-use super::packing::{Packer, Unpacker};
-use crate::model::{Category, CleanHtml, Enclosure, Entry, EntryKey, Hash64, Origin, Person, Timestamp};
+use super::rows::unreadable;
+use crate::model::{Category, CleanHtml, Enclosure, Entry, EntryKey, FeedId, Origin, Person, Timestamp};
 
-const VERSION: u8 = 1;
-
-/// Everything of an entry that its key and its head do not say.
 #[derive(Serialize, Deserialize)]
 struct TextRecord<'a> {
     guid: &'a str,
@@ -68,58 +55,49 @@ struct OriginRecord<'a> {
     link: Option<&'a str>,
 }
 
-/// What a merge needs to know of an entry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct TextHead {
-    pub(super) first_seen: Timestamp,
-    pub(super) link: Option<Hash64>,
+/// Whose text it is.
+#[derive(Serialize, Deserialize)]
+struct KeyRecord {
+    feed: u32,
+    listed_at: i64,
+    seq: u32,
 }
 
-/// The value to store for an entry; `link` is the hash of its comparable link.
-pub(super) fn pack(packer: &mut Packer, entry: &Entry, link: Option<Hash64>) -> Vec<u8> {
-    let plain = postcard::to_extend(&record_of(entry), Vec::with_capacity(2048))
-        .expect("a record holds only lengths that are known, and memory grows");
-    let mut value = Vec::with_capacity(24 + plain.len());
-    value.push(VERSION);
-    value.push(u8::from(link.is_some()));
-    value.extend_from_slice(&entry.first_seen.millis().to_be_bytes());
-    if let Some(link) = link {
-        value.extend_from_slice(&link.0.to_be_bytes());
+impl KeyRecord {
+    fn of(key: EntryKey) -> Self {
+        Self { feed: key.feed.0, listed_at: key.listed_at.millis(), seq: key.seq }
     }
-    packer.pack(&plain, &mut value);
-    value
-}
 
-/// The entry of this key out of its stored value.
-pub(super) fn unpack(unpacker: &mut Unpacker, key: EntryKey, value: &[u8]) -> Result<Entry, Fault> {
-    let (head, block) = split(value).ok_or_else(|| unreadable(key, "it is cut off or of an unknown version"))?;
-    let plain = unpacker.unpack(block).map_err(|why| unreadable(key, &why))?;
-    let record = postcard::from_bytes(plain).map_err(|error| unreadable(key, &error.to_string()))?;
-    Ok(entry_of(key, head.first_seen, record))
-}
-
-/// Only the head of a stored value.
-pub(super) fn head(key: EntryKey, value: &[u8]) -> Result<TextHead, Fault> {
-    let (head, _) = split(value).ok_or_else(|| unreadable(key, "it is cut off or of an unknown version"))?;
-    Ok(head)
-}
-
-/// Head and block.
-fn split(value: &[u8]) -> Option<(TextHead, &[u8])> {
-    let (&[version, has_link], rest) = value.split_first_chunk()?;
-    let (first_seen, mut rest) = rest.split_first_chunk()?;
-    let mut link = None;
-    if has_link != 0 {
-        let (hash, after) = rest.split_first_chunk()?;
-        link = Some(Hash64(u64::from_be_bytes(*hash)));
-        rest = after;
+    fn key(&self) -> EntryKey {
+        EntryKey { feed: FeedId(self.feed), listed_at: Timestamp::from_millis(self.listed_at), seq: self.seq }
     }
-    let first_seen = Timestamp::from_millis(i64::from_be_bytes(*first_seen));
-    (version == VERSION).then_some((TextHead { first_seen, link }, rest))
 }
 
-fn unreadable(key: EntryKey, why: &str) -> Fault {
-    Fault::Unreadable(format!("entry {key} cannot be read: {why}"))
+/// The record of an entry's text, which is stored under this key.
+pub(super) fn record(key: EntryKey, entry: &Entry) -> Vec<u8> {
+    postcard::to_extend(&(KeyRecord::of(key), record_of(entry)), Vec::with_capacity(2048))
+        .expect("a record holds only lengths that are known, and memory grows")
+}
+
+/// The entry of this key out of the record with which `bytes` begin.
+pub(super) fn entry(key: EntryKey, first_seen: Timestamp, bytes: &[u8]) -> Result<Entry, Fault> {
+    let (whose, text): (KeyRecord, &[u8]) =
+        postcard::take_from_bytes(bytes).map_err(|error| unreadable(key, &error.to_string()))?;
+    if whose.key() != key {
+        return Err(unreadable(key, "another's text is in its place"));
+    }
+    entry_of_text(key, first_seen, text)
+}
+
+/// The same out of a record of version 1, which says nothing of its key.
+pub(super) fn entry_of_text(key: EntryKey, first_seen: Timestamp, text: &[u8]) -> Result<Entry, Fault> {
+    let text = postcard::from_bytes(text).map_err(|error| unreadable(key, &error.to_string()))?;
+    Ok(entry_of(key, first_seen, text))
+}
+
+/// Whose text a record is.
+pub(super) fn key(record: &[u8]) -> Option<EntryKey> {
+    Some(postcard::take_from_bytes::<KeyRecord>(record).ok()?.0.key())
 }
 
 fn record_of(entry: &Entry) -> TextRecord<'_> {

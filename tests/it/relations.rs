@@ -3,7 +3,7 @@
 
 use listend::listen::relations::Relation;
 
-use crate::harness::{Answer, Daemon, Home, opml, until};
+use crate::harness::{Daemon, Home, opml, until};
 use crate::origin::{Origin, answer};
 use crate::village::origin::now;
 
@@ -205,13 +205,13 @@ fn in_public_the_keeper_sees_more() {
         assert_eq!((full.status, full.header("cache-control")), (200, "private, no-cache"), "{path}");
     }
     for path in ["/", "/voices/kiln-lane.html", "/followers.atom", "/listen.json", "/listen.rss"] {
-        // Each twice: what is kept for the one must not reach the other.
-        let asked = |headers: &[(&str, &str)]| -> [Answer; 2] { [(); 2].map(|()| daemon.get_with(path, headers)) };
-        let [(plain, plain_again), (full, full_again)] = [asked(&[]), asked(&keeper)].map(|[one, two]| (one, two));
-        let plain_later = daemon.get(path);
-        assert_eq!(plain.body, plain_again.body, "{path}");
-        assert_eq!(plain.body, plain_later.body, "{path}");
-        assert_eq!(full.body, full_again.body, "{path}");
+        // Each again: what is kept for the one must not reach the other. What is fetched in between may change the page.
+        let same_again = |_| {
+            let asked = |headers: &[(&str, &str)]| daemon.get_with(path, headers);
+            let [plain, full, plain_again, full_again] = [&[][..], &keeper, &[], &keeper].map(asked);
+            (plain.body == plain_again.body && full.body == full_again.body).then_some((plain, full))
+        };
+        let (plain, full) = (0..10).find_map(same_again).unwrap_or_else(|| panic!("{path}: never twice the same"));
         assert_ne!(plain.body, full.body, "{path}");
         assert_ne!(plain.header("etag"), full.header("etag"), "{path}");
         for (answer, caching) in [(&plain, "public, no-cache"), (&full, "private, no-cache")] {

@@ -147,7 +147,7 @@ fn damage_is_reported_and_nothing_is_deleted() {
     // A database of somebody else's, and one of the future.
     std::fs::remove_file(&file).expect("it is there");
     let meta: redb::TableDefinition<&str, u64> = redb::TableDefinition::new("meta");
-    for format in [None, Some(0), Some(2)] {
+    for format in [None, Some(0), Some(3)] {
         let database = redb::Database::create(&file).expect("there is room");
         let transaction = database.begin_write().expect("it writes");
         {
@@ -157,7 +157,7 @@ fn damage_is_reported_and_nothing_is_deleted() {
         transaction.commit().expect("it writes");
         drop(database);
         match (refused(directory.path()), format) {
-            (OpenError::NewerFormat { found: 2, known: 1, .. }, Some(2))
+            (OpenError::NewerFormat { found: 3, known: 2, .. }, Some(3))
             | (OpenError::Damaged { .. }, None | Some(0)) => {}
             (error, format) => panic!("{format:?}: {error}"),
         }

@@ -311,6 +311,8 @@ fn every_table_is_exported_or_left_out_on_purpose() {
         "urls",
         "entries",
         "known",
+        "identities",
+        "texts",
         "lists",
         "events",
         "health",

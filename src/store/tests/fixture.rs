@@ -1,14 +1,9 @@
-//! A database of format 1, as the program that introduced it wrote it: it must read back for ever.
-//!
-//! To write the fixture anew, which only a format that nobody has used yet may ask for:
-//! `LISTEND_WRITE_FIXTURE=1 cargo test --lib store::tests::fixture`. It then shows up as changed in the working tree.
+//! A database of format 1, as the last program that wrote this format left it: it must read back for ever.
 
-use std::io::{Read, Write};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use flate2::Compression;
 use flate2::read::GzDecoder;
-use flate2::write::GzEncoder;
 
 use super::*;
 
@@ -64,28 +59,24 @@ pub(super) fn fill(store: &Store) -> Contents {
     contents(store).expect("it reads")
 }
 
+/// The database of the fixture, in a directory of its own.
+pub(super) fn old() -> (tempfile::TempDir, Store) {
+    let mut bytes = Vec::new();
+    let packed = std::fs::File::open(fixture()).expect("the fixture is there");
+    GzDecoder::new(packed).read_to_end(&mut bytes).expect("the fixture is gzip");
+    let home = tempfile::tempdir().expect("there is room");
+    std::fs::write(home.path().join("listend.redb"), bytes).expect("there is room");
+    let store = Store::open(home.path(), 1 << 20).expect("the old file opens");
+    (home, store)
+}
+
 #[test]
 fn format_1_reads_back_for_ever() {
     let directory = tempfile::tempdir().expect("there is room");
     let sample = directory.path().join("sample");
     let store = Store::open(&sample, 1 << 20).expect("it opens");
     let expected = fill(&store);
-    if std::env::var_os("LISTEND_WRITE_FIXTURE").is_some() {
-        store.compact().expect("it compacts");
-        drop(store);
-        let written = std::fs::File::create(fixture()).expect("the fixture is ours to write");
-        let mut packed = GzEncoder::new(written, Compression::best());
-        packed.write_all(&std::fs::read(sample.join("listend.redb")).expect("it is there")).expect("there is room");
-        packed.finish().expect("there is room");
-    }
-
-    let mut bytes = Vec::new();
-    let packed = std::fs::File::open(fixture()).expect("the fixture is there");
-    GzDecoder::new(packed).read_to_end(&mut bytes).expect("the fixture is gzip");
-    let old = directory.path().join("old");
-    std::fs::create_dir(&old).expect("there is room");
-    std::fs::write(old.join("listend.redb"), bytes).expect("there is room");
-    let store = Store::open(&old, 1 << 20).expect("the old file opens");
+    let (_home, store) = old();
     assert_eq!(contents(&store).expect("the old file reads"), expected);
 
     // The numbers of feeds go on where they were: 2 is never used again.
