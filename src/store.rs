@@ -66,7 +66,7 @@ use engine::Engine;
 use error::Fault;
 use journal::Journal;
 use records::asked_at;
-use tables::{COUNTS, FEEDS, IDENTITIES, KNOWN, SOURCES, STATES, WEBMENTIONS, if_made};
+use tables::{COUNTS, FEEDS, SOURCES, STATES, WEBMENTIONS, if_made};
 
 /// The open database. Shared by reference: all methods take `&self`, from any thread.
 pub struct Store {
@@ -207,19 +207,15 @@ impl Store {
 
     /// Everything that a feed's entries are recognised by, in order of their numbers, purged ones included.
     pub fn known(&self, feed: FeedId) -> Result<Vec<Known>, StoreError> {
-        self.engine.read(|transaction| {
-            let (rows, older) = (transaction.open_table(IDENTITIES)?, transaction.open_table(KNOWN)?);
-            identities::of_feed(&rows, &older, feed, usize::MAX)
-        })
+        self.engine.read(|transaction| identities::Stored::of(&transaction)?.all(feed))
     }
 
     /// Of each of these feeds, when the first of its entries that are remembered was first seen, in their order.
     pub fn first_seen(&self, feeds: &[FeedId]) -> Result<Vec<Option<Timestamp>>, StoreError> {
         self.engine.read(|transaction| {
-            let (rows, older) = (transaction.open_table(IDENTITIES)?, transaction.open_table(KNOWN)?);
-            let first_of =
-                |feed| identities::of_feed(&rows, &older, feed, 1).map(|known| Some(known.first()?.first_seen));
-            feeds.iter().copied().map(first_of).collect()
+            let identities = identities::Stored::of(&transaction)?;
+            let first_seen = |feed| Ok(identities.first(feed, 1)?.first().map(|known| known.first_seen));
+            feeds.iter().copied().map(first_seen).collect()
         })
     }
 

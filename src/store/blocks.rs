@@ -9,7 +9,7 @@
 //! | each | the links of each record, as `said` has them: hashes, which do not pack |
 //! | rest | records of `text` one after the other, together a block of `packing` |
 //!
-//! Texts repeat each other: alone, those of 1,339 bytes of the bench take 595, in blocks 425, and no more time. A block of
+//! Texts repeat each other: alone, those of 1,339 bytes of the bench take 595, in blocks 427, and no more time. A block of
 //! its size has its pages for itself and leaves little of them empty, where rows in the order in which polls come leave a
 //! third or a half.
 //!
@@ -30,6 +30,9 @@ use crate::model::{Entry, EntryKey};
 
 const VERSION: u8 = 1;
 
+/// What stands in front of all records of a block, and in front for each.
+const HEAD_BYTES: usize = 5;
+const RECORD_BYTES: usize = 4;
 /// The longest value of a 4-byte key that two pages of redb's take.
 const BLOCK_BYTES: usize = 2 * 4096 - 12;
 /// More than that is unpacked for one entry only where it is that entry's own.
@@ -55,6 +58,13 @@ pub(super) struct Record<'a> {
     pub(super) text: Cow<'a, [u8]>,
     /// Where the entry links to, as `said` has it.
     pub(super) links: Vec<u8>,
+}
+
+impl Record<'_> {
+    /// How much of a block it takes, where packing makes texts so much shorter.
+    fn expected_bytes(&self, ratio: f32) -> f32 {
+        (RECORD_BYTES + self.links.len()) as f32 + ratio * self.text.len() as f32
+    }
 }
 
 /// `texts` while it is written to.
@@ -94,15 +104,14 @@ impl Open {
         }
     }
 
-    /// How long it is going to be with one more record, or as it is.
-    fn expected_bytes(&self, ratio: f32, more: Option<&Record<'_>>) -> f32 {
-        let (text, links) = more.map_or((0, 0), |more| (more.text.len(), more.links.len() + 4));
-        let plain = (self.plain.len() + text) as f32;
-        5.0 + (4 * self.begins.len() + self.links.len() + links) as f32 + ratio * plain
+    /// How long it takes, where packing makes texts so much shorter.
+    fn expected_bytes(&self, ratio: f32) -> f32 {
+        (HEAD_BYTES + RECORD_BYTES * self.begins.len() + self.links.len()) as f32 + ratio * self.plain.len() as f32
     }
 
     fn has_room_for(&self, ratio: f32, record: &Record<'_>) -> bool {
-        self.expected_bytes(ratio, Some(record)) <= AIM_BYTES && self.plain.len() + record.text.len() <= MAX_PLAIN_BYTES
+        self.expected_bytes(ratio) + record.expected_bytes(ratio) <= AIM_BYTES
+            && self.plain.len() + record.text.len() <= MAX_PLAIN_BYTES
     }
 }
 
@@ -112,7 +121,7 @@ impl<'t> Blocks<'t> {
     }
 
     /// Stores records; where, in their order. Those that are read together are best given together.
-    pub(super) fn add(&mut self, records: &[Record<'_>]) -> Result<Vec<TextPlace>, Fault> {
+    pub(super) fn add(&mut self, records: &[&Record<'_>]) -> Result<Vec<TextPlace>, Fault> {
         let mut places = Vec::with_capacity(records.len());
         let Some(first) = records.first() else { return Ok(places) };
         let (mut number, mut open) = self.last_with_room(first)?;
@@ -136,7 +145,7 @@ impl<'t> Blocks<'t> {
                 loop {
                     open.pop();
                     count -= 1;
-                    if count <= least || open.expected_bytes(self.ratio, None) <= BLOCK_BYTES as f32 {
+                    if count <= least || open.expected_bytes(self.ratio) <= BLOCK_BYTES as f32 {
                         break;
                     }
                 }
@@ -162,7 +171,7 @@ impl<'t> Blocks<'t> {
         for (number, gone) in gone {
             let Some(mut value) = self.table.get(number)?.map(|value| value.value().to_vec()) else { continue };
             let block = Block::read(number, &value)?;
-            let (users, records) = (block.users.saturating_sub(gone), block.count());
+            let (users, records) = (block.users.saturating_sub(gone), block.directory.len());
             if users == 0 {
                 self.table.remove(number)?;
                 continue;
@@ -200,11 +209,11 @@ impl<'t> Blocks<'t> {
         let value = {
             let value = self.table.get(number)?.ok_or_else(|| damaged(number))?;
             let block = Block::read(number, value.value())?;
-            let before = block.links_of(usize::from(index)).ok_or_else(|| damaged(number))?;
+            let (_, before) = block.record(number, index)?;
             if value.value().len() - before.len() + links.len() > BLOCK_BYTES.max(value.value().len()) {
                 return Ok(false);
             }
-            block.with_links(usize::from(index), links)
+            block.with_links(index, links)
         };
         self.table.insert(number, value.as_slice())?;
         Ok(true)
@@ -220,12 +229,13 @@ impl<'t> Blocks<'t> {
         let Some(value) = self.table.get(number)? else { return Ok(None) };
         let block = Block::read(number, value.value())?;
         let plain = self.unpacker.unpack(block.packed).map_err(|_| damaged(number))?.to_vec();
-        let mut open = Open { users: block.users, plain, links: block.links.to_vec(), ..Open::default() };
-        for index in 0..block.count() {
-            let begins = block.begins(index).filter(|begins| begins.0 <= open.plain.len());
-            open.begins.push(begins.ok_or_else(|| damaged(number))?);
+        let mut open = Open { users: block.users, plain, ..Open::default() };
+        for (begin, links) in block.records() {
+            open.begins.push((begin, open.links.len()));
+            open.links.extend_from_slice(links);
         }
-        if open.begins.is_sorted_by_key(|begins| begins.0) { Ok(Some(open)) } else { Err(damaged(number)) }
+        let is_whole = open.begins.last().is_none_or(|last| last.0 <= open.plain.len()) && open.begins.is_sorted();
+        if is_whole { Ok(Some(open)) } else { Err(damaged(number)) }
     }
 
     /// The last block, opened, if this record is likely to find room in it; else the next one.
@@ -234,11 +244,10 @@ impl<'t> Blocks<'t> {
         else {
             return Ok((0, Open::default()));
         };
-        let more = self.ratio * record.text.len() as f32 + (record.links.len() + 4) as f32;
-        if length as f32 + more <= AIM_BYTES
+        if length as f32 + record.expected_bytes(self.ratio) <= AIM_BYTES
             && let Some(open) = self.open(number)?
         {
-            self.learn(length - 5 - 4 * open.begins.len() - open.links.len(), open.plain.len());
+            self.learn(length - HEAD_BYTES - RECORD_BYTES * open.begins.len() - open.links.len(), open.plain.len());
             if open.has_room_for(self.ratio, record) {
                 return Ok((number, open));
             }
@@ -295,43 +304,40 @@ impl<'a> Block<'a> {
 
     fn split(value: &'a [u8]) -> Option<Self> {
         let (&[version, a, b, c, d], rest) = value.split_first_chunk()?;
-        let (directory, rest) = rest.split_at_checked(4 * usize::from(u16::from_be_bytes([c, d])))?;
+        let (directory, rest) = rest.split_at_checked(RECORD_BYTES * usize::from(u16::from_be_bytes([c, d])))?;
         let directory: &[[u8; 4]] = directory.as_chunks().0;
         let links = directory.iter().map(|&[_, _, a, b]: &[u8; 4]| usize::from(u16::from_be_bytes([a, b]))).sum();
         let (links, packed) = rest.split_at_checked(links)?;
         (version == VERSION).then_some(Self { users: u16::from_be_bytes([a, b]), directory, links, packed })
     }
 
-    fn count(&self) -> usize {
-        self.directory.len()
+    /// Of each record, where it begins in the plain bytes, and its links.
+    fn records(&self) -> impl Iterator<Item = (usize, &'a [u8])> {
+        let mut links = self.links;
+        self.directory.iter().map(move |&[a, b, c, d]| {
+            let (its, rest) = links.split_at_checked(usize::from(u16::from_be_bytes([c, d]))).unwrap_or_default();
+            links = rest;
+            (usize::from(u16::from_be_bytes([a, b])), its)
+        })
     }
 
-    /// Where a record begins in the plain bytes, and its links among all links.
-    fn begins(&self, index: usize) -> Option<(usize, usize)> {
-        let &[a, b, ..] = self.directory.get(index)?;
-        let links = self.directory[..index].iter().map(|&[.., a, b]| usize::from(u16::from_be_bytes([a, b]))).sum();
-        Some((usize::from(u16::from_be_bytes([a, b])), links))
+    /// One of them.
+    fn record(&self, number: u32, index: u16) -> Result<(usize, &'a [u8]), Fault> {
+        self.records().nth(usize::from(index)).ok_or_else(|| damaged(number))
     }
 
     /// The same with other links of one record.
-    fn with_links(&self, index: usize, links: &[u8]) -> Vec<u8> {
-        let all =
-            (0..self.count()).map(|at| (self.begins(at), if at == index { Some(links) } else { self.links_of(at) }));
-        let all: Vec<_> =
-            all.map(|(begins, links)| (begins.unwrap_or_default().0, links.unwrap_or_default())).collect();
+    fn with_links(&self, index: u16, links: &[u8]) -> Vec<u8> {
+        let mut all: Vec<_> = self.records().collect();
+        if let Some(record) = all.get_mut(usize::from(index)) {
+            record.1 = links;
+        }
         let mut value = head(self.users, all.iter().map(|(plain, links)| (*plain, links.len())));
         for (_, links) in all {
             value.extend_from_slice(links);
         }
         value.extend_from_slice(self.packed);
         value
-    }
-
-    /// The links of a record.
-    fn links_of(&self, index: usize) -> Option<&'a [u8]> {
-        let (_, begin) = self.begins(index)?;
-        let &[.., a, b] = self.directory.get(index)?;
-        self.links.get(begin..begin + usize::from(u16::from_be_bytes([a, b])))
     }
 }
 
@@ -371,8 +377,7 @@ impl Reader {
             Text::In(place) => {
                 self.go_to(texts, key, place)?;
                 let Some((number, value)) = &self.current else { return Err(damaged(place.block)) };
-                let begins = Block::read(*number, value)?.begins(usize::from(place.index));
-                let begin = begins.ok_or_else(|| damaged(place.block))?.0;
+                let (begin, _) = Block::read(*number, value)?.record(*number, place.index)?;
                 let plain = self.plain(key)?;
                 text::entry(key, row.first_seen, plain.get(begin..).unwrap_or_default())
             }
@@ -388,7 +393,7 @@ impl Reader {
     ) -> Result<&[u8], Fault> {
         self.go_to(texts, key, place)?;
         let Some((number, value)) = &self.current else { return Err(damaged(place.block)) };
-        Block::read(*number, value)?.links_of(usize::from(place.index)).ok_or_else(|| damaged(place.block))
+        Ok(Block::read(*number, value)?.record(*number, place.index)?.1)
     }
 
     /// What a block has of an entry.
@@ -398,13 +403,11 @@ impl Reader {
         key: EntryKey,
         place: TextPlace,
     ) -> Result<Record<'static>, Fault> {
-        let links = self.links(texts, key, place)?.to_vec();
-        let (begin, end) = {
-            let Some((number, value)) = &self.current else { return Err(damaged(place.block)) };
-            let (block, index) = (Block::read(*number, value)?, usize::from(place.index));
-            let begin = block.begins(index).ok_or_else(|| damaged(place.block))?.0;
-            (begin, block.begins(index + 1).map(|begins| begins.0))
-        };
+        self.go_to(texts, key, place)?;
+        let Some((number, value)) = &self.current else { return Err(damaged(place.block)) };
+        let block = Block::read(*number, value)?;
+        let (begin, links) = block.record(*number, place.index)?;
+        let (links, end) = (links.to_vec(), block.records().nth(usize::from(place.index) + 1).map(|(begin, _)| begin));
         let plain = self.plain(key)?;
         let text = plain.get(begin..end.unwrap_or(plain.len())).ok_or_else(|| damaged(place.block))?;
         Ok(Record { text: Cow::Owned(text.to_vec()), links })

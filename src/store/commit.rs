@@ -8,14 +8,12 @@ use redb::{ReadableTable, Table, WriteTransaction};
 use super::blocks::{Blocks, Reader, Record, TextPlace};
 use super::error::Fault;
 use super::health;
-use super::identities::{Held, Identities};
+use super::identities::{self, Held};
 use super::journal::FeedState;
 use super::records::{CountRecord, FeedRecord, decode, encode, encode_state};
 use super::rows::{self, Row};
 use super::said::links_bytes;
-use super::tables::{
-    COUNTS, ENTRIES, EntryBytes, FEEDS, HealthBytes, IDENTITIES, KNOWN, LINKS, LinkBytes, MENTIONS, SAID, STATES, TEXTS,
-};
+use super::tables::{COUNTS, ENTRIES, EntryBytes, FEEDS, HealthBytes, LINKS, LinkBytes, MENTIONS, SAID, STATES, TEXTS};
 use super::tables::{entry_bytes, link_bytes};
 use super::text;
 use crate::model::{Change, Entry, EntryKey, Feed, FeedId, Hash64, HealthEvent, Known, Said};
@@ -100,54 +98,39 @@ pub(super) fn apply_all(
             feeds.insert(id.0, bytes.feed.as_slice())?;
         }
         states.insert(id.0, bytes.state.as_slice())?;
-        let mut count = match counts.get(id.0)? {
+        let before = match counts.get(id.0)? {
             Some(stored) => decode(stored.value(), "count of a feed")?,
             None => CountRecord::default(),
         };
+        let mut count = before;
         if let Some(streams) = &mut streams {
             streams.recognise(update, &bytes.texts, &mut count, &mut coming)?;
         }
         health::add(transaction, &update.events)?;
-        counted.push(Some(count));
+        counted.push(Some((before, count)));
     }
     if let Some(streams) = &mut streams {
         let new = streams.store(coming)?;
-        for (update, count) in updates.iter().zip(&mut counted) {
-            if let Some(count) = count {
-                let new = new.get(&update.feed.id).copied().unwrap_or_default();
-                count.entries += new.entries;
-                count.newest = count.newest.max(new.newest);
-                streams.keep_said(&update.said)?;
+        for (update, counted) in updates.iter().zip(&mut counted) {
+            let Some((before, count)) = counted else { continue };
+            let id = update.feed.id;
+            let new = new.get(&id).copied().unwrap_or_default();
+            count.entries += new.entries;
+            count.newest = count.newest.max(new.newest);
+            if count != before {
+                counts.insert(id.0, encode(count).as_slice())?;
             }
+            streams.keep_said(&update.said)?;
         }
     }
-    for (update, count) in updates.iter().zip(&counted) {
-        if let Some(count) = count {
-            let bytes = encode(count);
-            let id = update.feed.id.0;
-            if counts.get(id)?.is_none_or(|stored| stored.value() != bytes) {
-                counts.insert(id, bytes.as_slice())?;
-            }
-        }
-    }
-    Ok(counted)
-}
-
-/// The numbers below `count` in an order in which rows that stand in this order leave the pages of the file well filled:
-/// each third one after all others.
-///
-/// A page that is full is split in halves, and in the order of keys each split leaves a half empty page behind for good. A
-/// third of the rows comes later, into the room that is left.
-fn filling_pages(count: usize) -> impl Iterator<Item = usize> {
-    let early = (0..count).filter(|n| n % 3 != 2);
-    early.chain((2..count).step_by(3))
+    Ok(counted.into_iter().map(|counted| counted.map(|(_, count)| count)).collect())
 }
 
 /// The tables that hold entries and what is known of them.
 pub(super) struct Streams<'a> {
     pub(super) entries: Table<'a, &'static EntryBytes, &'static [u8]>,
     pub(super) texts: Blocks<'a>,
-    pub(super) identities: Identities<'a>,
+    pub(super) identities: identities::Written<'a>,
     pub(super) links: Table<'a, &'static LinkBytes, i64>,
     pub(super) said: Table<'a, &'static EntryBytes, &'static [u8]>,
     pub(super) mentions: Table<'a, &'static HealthBytes, &'static [u8]>,
@@ -159,8 +142,6 @@ struct Coming<'u> {
     key: EntryKey,
     link: Option<Hash64>,
     record: Record<'u>,
-    /// Where its text was before.
-    before: Option<TextPlace>,
 }
 
 /// What is new of a feed.
@@ -177,7 +158,7 @@ impl<'a> Streams<'a> {
         Ok(Self {
             entries: transaction.open_table(ENTRIES)?,
             texts: Blocks::of(transaction.open_table(TEXTS)?),
-            identities: Identities::of(transaction.open_table(IDENTITIES)?, transaction.open_table(KNOWN)?),
+            identities: identities::Written::of(transaction)?,
             links: transaction.open_table(LINKS)?,
             said: transaction.open_table(SAID)?,
             mentions: transaction.open_table(MENTIONS)?,
@@ -205,6 +186,9 @@ impl<'a> Streams<'a> {
 
     /// Gives up texts, and blocks of which little is left.
     pub(super) fn release(&mut self, texts: &[TextPlace]) -> Result<(), Fault> {
+        if texts.is_empty() {
+            return Ok(());
+        }
         let sparse = self.texts.release(texts)?;
         let mut left = Vec::new();
         for block in sparse {
@@ -216,20 +200,20 @@ impl<'a> Streams<'a> {
                 }
             }
         }
-        let moved = self.relocate(left)?;
+        let moved = self.relocate(&left)?;
         // All of them are gone from their blocks, and the blocks with them.
         self.texts.release(&moved).map(drop)
     }
 
     /// Puts texts of stored entries to the end; where they were.
-    pub(super) fn relocate(&mut self, moving: Vec<(Record<'_>, EntryKey)>) -> Result<Vec<TextPlace>, Fault> {
-        let (records, keys): (Vec<Record<'_>>, Vec<EntryKey>) = moving.into_iter().unzip();
+    pub(super) fn relocate(&mut self, moving: &[(Record<'_>, EntryKey)]) -> Result<Vec<TextPlace>, Fault> {
+        let records: Vec<&Record<'_>> = moving.iter().map(|(record, _)| record).collect();
         let places = self.texts.add(&records)?;
-        let mut before = Vec::with_capacity(keys.len());
-        for (key, place) in keys.into_iter().zip(places) {
-            let bytes = entry_bytes(key);
+        let mut before = Vec::with_capacity(moving.len());
+        for ((_, key), place) in moving.iter().zip(places) {
+            let bytes = entry_bytes(*key);
             let Some(value) = self.entries.get(&bytes)?.map(|value| value.value().to_vec()) else { continue };
-            let row = Row::read(key, &value)?;
+            let row = Row::read(*key, &value)?;
             before.extend(row.place());
             self.entries.insert(&bytes, rows::value(row.first_seen, row.link, place).as_slice())?;
         }
@@ -249,7 +233,7 @@ impl<'a> Streams<'a> {
         let feed = *feed;
         let seqs = changes.iter().map(|change| change.now.seq);
         let recognised: Vec<_> = self.identities.change(feed, seqs, |held| {
-            changes.iter().map(|change| recognise(feed, change, held, count)).collect::<Result<_, _>>()
+            changes.iter().map(|change| identify(feed, change, held, count)).collect::<Result<_, _>>()
         })?;
         let said: HashMap<EntryKey, &Said> = said.iter().map(|said| (said.key, said)).collect();
         for ((change, record), (now, stored)) in changes.iter().zip(records).zip(recognised) {
@@ -260,7 +244,7 @@ impl<'a> Streams<'a> {
             self.keep_link(key, stored.and_then(|stored| stored.link), &now)?;
             let (Some(entry), Some(record)) = (&change.entry, record) else { continue };
             let record = Record { text: Cow::Borrowed(record), links: Vec::new() };
-            let mut new = Coming { entry, key, link: now.link, record, before: None };
+            let mut new = Coming { entry, key, link: now.link, record };
             if let Some(stored) = stored {
                 self.look_at_stored(&mut new, stored.guid != now.guid)?;
             }
@@ -275,22 +259,20 @@ impl<'a> Streams<'a> {
     /// Stores what is coming; how much of it is new, by feed.
     fn store(&mut self, mut coming: Vec<Coming<'_>>) -> Result<HashMap<FeedId, New>, Fault> {
         coming.sort_by_key(|coming| entry_bytes(coming.key));
-        let (records, coming): (Vec<Record<'_>>, Vec<_>) = coming
-            .into_iter()
-            .map(|Coming { entry, key, link, record, before }| (record, (entry, key, link, before)))
-            .unzip();
+        let records: Vec<&Record<'_>> = coming.iter().map(|coming| &coming.record).collect();
         let places = self.texts.add(&records)?;
         let mut all: HashMap<FeedId, New> = HashMap::new();
-        for n in filling_pages(coming.len()) {
-            let (entry, key, link, _) = &coming[n];
-            let row = rows::value(entry.first_seen, *link, places[n]);
-            if self.entries.insert(&entry_bytes(*key), row.as_slice())?.is_none() {
+        let mut before = Vec::new();
+        for (Coming { entry, key, link, .. }, place) in coming.iter().zip(places) {
+            let row = rows::value(entry.first_seen, *link, place);
+            if let Some(old) = self.entries.insert(&entry_bytes(*key), row.as_slice())? {
+                before.extend(Row::read(*key, old.value())?.place());
+            } else {
                 let new = all.entry(key.feed).or_default();
                 new.entries += 1;
                 new.newest = new.newest.max(Some(key.listed_at.millis()));
             }
         }
-        let before: Vec<TextPlace> = coming.iter().filter_map(|(.., before)| *before).collect();
         self.release(&before)?;
         Ok(all)
     }
@@ -318,7 +300,6 @@ impl<'a> Streams<'a> {
         let Some(value) = self.entries.get(&place)? else { return Ok(()) };
         let (row, mut reader) = (Row::read(new.key, value.value())?, Reader::new());
         new.record.links = self.links_in(&mut reader, new.key, &row)?;
-        new.before = row.place();
         if is_renamed {
             let guid = reader.entry(self.texts.table(), new.key, value.value())?.guid;
             new.record.text = Cow::Owned(text::record(new.key, &Entry { guid, ..new.entry.clone() }));
@@ -328,7 +309,7 @@ impl<'a> Streams<'a> {
 }
 
 /// Stores the identity of a changed entry: as it is from now on, and as it was stored.
-fn recognise(
+fn identify(
     feed: FeedId,
     change: &Change,
     held: &mut Held,
@@ -352,16 +333,4 @@ fn recognise(
     count.next_seq = count.next_seq.max(now.seq.saturating_add(1));
     count.purged += u32::from(now.purged && !stored.is_some_and(|stored| stored.purged));
     Ok((now, stored))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pages_are_filled_in_the_order_of_the_stream_and_by_each_row_once() {
-        for (count, order) in [(0, &[][..]), (1, &[0]), (3, &[0, 1, 2]), (8, &[0, 1, 3, 4, 6, 7, 2, 5])] {
-            assert_eq!(filling_pages(count).collect::<Vec<_>>(), order);
-        }
-    }
 }

@@ -26,8 +26,8 @@ use super::lines::{
 use super::notices;
 use super::records::{EventRecord, decode};
 use super::tables::{
-    CONTACTS, ENTRIES, EVENTS, EntryBytes, IDENTITIES, KNOWN, META, META_NEXT_FEED, NOTICES, TEXTS, TOLD, URLS,
-    WEBMENTIONS, entry_key, event_key, health_key, if_made, stream_bounds,
+    CONTACTS, ENTRIES, EVENTS, EntryBytes, META, META_NEXT_FEED, NOTICES, TEXTS, TOLD, URLS, WEBMENTIONS, entry_key,
+    event_key, health_key, if_made, stream_bounds,
 };
 use super::webmentions;
 use crate::model::{FeedId, FeedUrl};
@@ -129,7 +129,7 @@ impl<'w> Lines<'w> {
     fn feeds(&mut self, transaction: &ReadTransaction) -> Result<(), Stop> {
         let tables = FeedTables::of(transaction)?;
         let by_url = transaction.open_table(URLS)?;
-        let (identities, older) = (transaction.open_table(IDENTITIES)?, transaction.open_table(KNOWN)?);
+        let identities = identities::Stored::of(transaction)?;
         let (entries, texts) = (transaction.open_table(ENTRIES)?, transaction.open_table(TEXTS)?);
         // Without their credentials, addresses of two feeds may be the same: the first one has it.
         let mut shown: HashMap<String, FeedId> = HashMap::new();
@@ -154,7 +154,7 @@ impl<'w> Lines<'w> {
             self.moved.feeds += 1;
             self.put(&Line::Feed(Box::new(line)))?;
 
-            for known in identities::of_feed(&identities, &older, id, usize::MAX)? {
+            for known in identities.all(id)? {
                 self.put(&Line::Identity(IdentityLine::of(id, &known)))?;
             }
             let (first, last) = stream_bounds(id);

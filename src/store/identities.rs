@@ -6,12 +6,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use redb::{ReadableTable, ReadableTableMetadata, Table};
+use redb::{ReadOnlyTable, ReadTransaction, ReadableTable, ReadableTableMetadata, Table, WriteTransaction};
 use serde::{Deserialize, Serialize};
 
 use super::error::Fault;
 use super::records::known_of;
-use super::tables::{known_bytes, known_seq};
+use super::tables::{IDENTITIES, KNOWN, known_bytes, known_seq};
 use crate::model::{FeedId, Hash64, Known, Timestamp};
 
 /// Numbers from one multiple of this to the next share a row.
@@ -99,38 +99,24 @@ fn read(feed: FeedId, value: &[u8], mut take: impl FnMut(Known)) -> Result<(), F
     Ok(())
 }
 
-/// The identities of a feed from both tables, by their numbers: all in the rows up to the first `most` or more.
-pub(super) fn of_feed(
-    rows: &impl ReadableTable<&'static [u8; 8], &'static [u8]>,
-    older: &impl ReadableTable<&'static [u8; 8], &'static [u8; 46]>,
-    feed: FeedId,
-    most: usize,
-) -> Result<Vec<Known>, Fault> {
-    let (first, last) = (known_bytes(feed, 0), known_bytes(feed, u32::MAX));
-    let mut all = Vec::new();
-    for row in rows.range::<&[u8; 8]>(&first..=&last)? {
-        if all.len() >= most {
-            break;
-        }
-        read(feed, row?.1.value(), |known| all.push(known))?;
-    }
-    let in_rows = all.len();
-    if !older.is_empty()? {
-        for row in older.range::<&[u8; 8]>(&first..=&last)?.take(most) {
-            let (key, value) = row?;
-            all.push(known_of(known_seq(*key.value()), value.value())?);
-        }
-    }
-    if in_rows < all.len() {
-        all.sort_unstable_by_key(|known| known.seq);
-    }
-    Ok(all)
+/// Both tables.
+pub(super) struct Identities<R, O> {
+    rows: R,
+    older: O,
 }
 
-/// Both tables while they are written to.
-pub(super) struct Identities<'t> {
-    rows: Table<'t, &'static [u8; 8], &'static [u8]>,
-    older: Table<'t, &'static [u8; 8], &'static [u8; 46]>,
+/// Both while they are written to.
+pub(super) type Written<'t> =
+    Identities<Table<'t, &'static [u8; 8], &'static [u8]>, Table<'t, &'static [u8; 8], &'static [u8; 46]>>;
+/// Both as they were at one instant.
+pub(super) type Stored =
+    Identities<ReadOnlyTable<&'static [u8; 8], &'static [u8]>, ReadOnlyTable<&'static [u8; 8], &'static [u8; 46]>>;
+
+impl Stored {
+    /// The tables of a transaction.
+    pub(super) fn of(transaction: &ReadTransaction) -> Result<Self, Fault> {
+        Ok(Self { rows: transaction.open_table(IDENTITIES)?, older: transaction.open_table(KNOWN)? })
+    }
 }
 
 /// Identities of a feed that are being changed.
@@ -163,22 +149,37 @@ impl Held {
     }
 }
 
-impl<'t> Identities<'t> {
-    pub(super) fn of(
-        rows: Table<'t, &'static [u8; 8], &'static [u8]>,
-        older: Table<'t, &'static [u8; 8], &'static [u8; 46]>,
-    ) -> Self {
-        Self { rows, older }
-    }
-
+impl<R, O> Identities<R, O>
+where
+    R: ReadableTable<&'static [u8; 8], &'static [u8]>,
+    O: ReadableTable<&'static [u8; 8], &'static [u8; 46]>,
+{
     /// All of a feed, by their numbers.
     pub(super) fn all(&self, feed: FeedId) -> Result<Vec<Known>, Fault> {
         self.first(feed, usize::MAX)
     }
 
-    /// The first ones of a feed, at least `most` if it has so many.
+    /// The first ones of a feed, by their numbers: at least `most` if it has so many.
     pub(super) fn first(&self, feed: FeedId, most: usize) -> Result<Vec<Known>, Fault> {
-        of_feed(&self.rows, &self.older, feed, most)
+        let (first, last) = (known_bytes(feed, 0), known_bytes(feed, u32::MAX));
+        let mut all = Vec::new();
+        for row in self.rows.range::<&[u8; 8]>(&first..=&last)? {
+            if all.len() >= most {
+                break;
+            }
+            read(feed, row?.1.value(), |known| all.push(known))?;
+        }
+        let in_rows = all.len();
+        if !self.older.is_empty()? {
+            for row in self.older.range::<&[u8; 8]>(&first..=&last)?.take(most) {
+                let (key, value) = row?;
+                all.push(known_of(known_seq(*key.value()), value.value())?);
+            }
+        }
+        if in_rows < all.len() {
+            all.sort_unstable_by_key(|known| known.seq);
+        }
+        Ok(all)
     }
 
     /// One, by its number.
@@ -186,6 +187,31 @@ impl<'t> Identities<'t> {
         let mut held = Held::default();
         self.hold(feed, seq / PER_ROW, &mut held)?;
         Ok(held.get(seq))
+    }
+
+    /// Reads what shares a row.
+    fn hold(&self, feed: FeedId, number: u32, held: &mut Held) -> Result<(), Fault> {
+        if let Some(row) = self.rows.get(&known_bytes(feed, number))? {
+            read(feed, row.value(), |known| {
+                held.known.insert(known.seq, known);
+            })?;
+        }
+        if !self.older.is_empty()? {
+            let (first, last) = bounds(feed, number);
+            for row in self.older.range::<&[u8; 8]>(&first..=&last)? {
+                let (key, value) = row?;
+                let known = known_of(known_seq(*key.value()), value.value())?;
+                held.known.insert(known.seq, known);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<'t> Written<'t> {
+    /// The tables of a transaction.
+    pub(super) fn of(transaction: &'t WriteTransaction) -> Result<Self, Fault> {
+        Ok(Self { rows: transaction.open_table(IDENTITIES)?, older: transaction.open_table(KNOWN)? })
     }
 
     /// Has `work` look at and change identities of a feed: those of these numbers, and no others, are there for it.
@@ -217,24 +243,6 @@ impl<'t> Identities<'t> {
             }
         }
         Ok(done)
-    }
-
-    /// Reads what shares a row.
-    fn hold(&self, feed: FeedId, number: u32, held: &mut Held) -> Result<(), Fault> {
-        if let Some(row) = self.rows.get(&known_bytes(feed, number))? {
-            read(feed, row.value(), |known| {
-                held.known.insert(known.seq, known);
-            })?;
-        }
-        if !self.older.is_empty()? {
-            let (first, last) = bounds(feed, number);
-            for row in self.older.range::<&[u8; 8]>(&first..=&last)? {
-                let (key, value) = row?;
-                let known = known_of(known_seq(*key.value()), value.value())?;
-                held.known.insert(known.seq, known);
-            }
-        }
-        Ok(())
     }
 }
 

@@ -455,7 +455,7 @@ impl<'a> Taking<'a, '_> {
         // Where they link to is heard anew.
         let record = |entry: &Entry| Record { text: text::record(entry.key, entry).into(), links: Vec::new() };
         let records: Vec<Record<'_>> = waiting.iter().map(|(entry, _)| record(entry)).collect();
-        let places = streams.texts.add(&records)?;
+        let places = streams.texts.add(&records.iter().collect::<Vec<_>>())?;
         for ((entry, link), text) in waiting.iter().zip(places) {
             let row = rows::value(entry.first_seen, *link, text);
             streams.entries.insert(&entry_bytes(entry.key), row.as_slice())?;

@@ -241,7 +241,7 @@ impl Streams<'_> {
             records.push(Record { text: text::record(to, &entry).into(), links });
             moved.push((from, to, value, Known { seq: to.seq, ..*now }));
         }
-        let texts = self.texts.add(&records)?;
+        let texts = self.texts.add(&records.iter().collect::<Vec<_>>())?;
         for ((from, to, value, known), text) in moved.iter().zip(texts) {
             let (row, place) = (Row::read(*from, value)?, entry_bytes(*to));
             self.entries.insert(&place, rows::value(row.first_seen, row.link, text).as_slice())?;

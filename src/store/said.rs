@@ -30,11 +30,12 @@ impl Streams<'_> {
             match Row::read(said.key, &value)?.text {
                 Text::In(text) => {
                     if reader.links(self.texts.table(), said.key, text)? != links {
-                        if !self.texts.put_links(text, &links)? {
+                        if self.texts.put_links(text, &links)? {
+                            reader.forget();
+                        } else {
                             let record = reader.record(self.texts.table(), said.key, text)?;
                             moving.push((Record { links, ..record }, said.key));
                         }
-                        reader.forget();
                     }
                 }
                 Text::Here(_) if links.is_empty() => remove(&mut self.said, &place)?,
@@ -50,19 +51,15 @@ impl Streams<'_> {
                 None => remove(&mut self.mentions, &key)?,
             }
         }
-        let moved = self.relocate(moving)?;
+        let moved = self.relocate(&moving)?;
         self.release(&moved)
     }
 
     /// The links of an entry as they are stored.
     pub(super) fn links_in(&self, reader: &mut Reader, key: EntryKey, row: &Row<'_>) -> Result<Vec<u8>, Fault> {
-        Ok(match row.text {
-            Text::In(place) => reader.links(self.texts.table(), key, place)?.to_vec(),
-            Text::Here(_) => match self.said.get(&entry_bytes(key))? {
-                Some(value) => without_version(key, value.value())?.to_vec(),
-                None => Vec::new(),
-            },
-        })
+        let mut links = Vec::new();
+        links_of(reader, self.texts.table(), Some(&self.said), key, row, &mut links)?;
+        Ok(links_bytes(&links))
     }
 
     /// Forgets what an entry said of others, whose text goes.
@@ -119,23 +116,35 @@ fn split_link(bytes: &[u8]) -> Option<(Link, &[u8])> {
     Some((Link::from_parts(u64::from_be_bytes(*page), &prefixes[..usize::from(*depth).min(prefixes.len())]), rest))
 }
 
-/// The links of an entry, out of their stored bytes into `links`, in place of what is there.
-pub(super) fn read_links(key: EntryKey, mut bytes: &[u8], links: &mut Vec<Link>) -> Result<(), Fault> {
+/// Reads the links of an entry into `links`, in place of what is there: out of `texts`, or out of `said` if the row has the
+/// text.
+pub(super) fn links_of(
+    reader: &mut Reader,
+    texts: &impl ReadableTable<u32, &'static [u8]>,
+    said: Option<&impl ReadableTable<&'static EntryBytes, &'static [u8]>>,
+    key: EntryKey,
+    row: &Row<'_>,
+    links: &mut Vec<Link>,
+) -> Result<(), Fault> {
     links.clear();
+    if let Text::In(place) = row.text {
+        return read_links(key, reader.links(texts, key, place)?, links);
+    }
+    let Some(said) = said else { return Ok(()) };
+    match said.get(&entry_bytes(key))?.as_ref().map(|value| value.value().split_first()) {
+        None => Ok(()),
+        Some(Some((&VERSION, bytes))) => read_links(key, bytes, links),
+        Some(_) => Err(unreadable_links(key)),
+    }
+}
+
+fn read_links(key: EntryKey, mut bytes: &[u8], links: &mut Vec<Link>) -> Result<(), Fault> {
     while !bytes.is_empty() {
         let (link, after) = split_link(bytes).ok_or_else(|| unreadable_links(key))?;
         links.push(link);
         bytes = after;
     }
     Ok(())
-}
-
-/// The links of a value of `said`.
-pub(super) fn without_version(key: EntryKey, value: &[u8]) -> Result<&[u8], Fault> {
-    match value.split_first() {
-        Some((&VERSION, links)) => Ok(links),
-        _ => Err(unreadable_links(key)),
-    }
 }
 
 fn unreadable_links(key: EntryKey) -> Fault {

@@ -8,7 +8,7 @@ use redb::ReadOnlyTable;
 use super::blocks::Reader;
 use super::engine::Engine;
 use super::error::{Fault, StoreError};
-use super::rows::{Row, Text};
+use super::rows::Row;
 use super::said;
 use super::tables::{ENTRIES, EntryBytes, HealthBytes, LINKS, LinkBytes, MENTIONS, SAID, TEXTS, WEBMENTIONS};
 use super::tables::{
@@ -178,16 +178,8 @@ impl Snapshot {
             for row in self.entries.range::<&EntryBytes>(&first..=&last)?.rev() {
                 let (place, value) = row?;
                 let key = entry_key(place.value());
-                links.clear();
-                match (Row::read(key, value.value())?.text, &self.said) {
-                    (Text::In(place), _) => said::read_links(key, reader.links(&self.texts, key, place)?, &mut links)?,
-                    (Text::Here(_), Some(said)) => {
-                        if let Some(value) = said.get(place.value())? {
-                            said::read_links(key, said::without_version(key, value.value())?, &mut links)?;
-                        }
-                    }
-                    (Text::Here(_), None) => {}
-                }
+                let row = Row::read(key, value.value())?;
+                said::links_of(&mut reader, &self.texts, self.said.as_ref(), key, &row, &mut links)?;
                 if !links.is_empty() && !look(key, &links) {
                     break;
                 }

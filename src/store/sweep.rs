@@ -24,7 +24,7 @@ use super::engine::Engine;
 use super::error::{Fault, StoreError};
 use super::identities;
 use super::records::{CountRecord, FeedRecord, decode, encode};
-use super::tables::{COUNTS, ENTRIES, FEEDS, IDENTITIES, KNOWN, PATHS, STATES, URLS};
+use super::tables::{COUNTS, ENTRIES, FEEDS, PATHS, STATES, URLS};
 use super::tables::{EntryBytes, entry_key, stream_bounds};
 use crate::model::{FeedId, Known, Timestamp};
 
@@ -130,7 +130,7 @@ fn look(
     let feeds = transaction.open_table(FEEDS)?;
     let counts = transaction.open_table(COUNTS)?;
     let entries = transaction.open_table(ENTRIES)?;
-    let (rows, older) = (transaction.open_table(IDENTITIES)?, transaction.open_table(KNOWN)?);
+    let identities = identities::Stored::of(transaction)?;
     let mut due = Vec::new();
     for (looked, row) in feeds.range(start..)?.enumerate() {
         let (id, record) = row?;
@@ -144,7 +144,7 @@ fn look(
         let oldest = oldest.map(|(place, _)| entry_key(place.value()).listed_at);
         if is_gone(&FeedRecord::read(record.value())?, now)
             || excess(&count, oldest, now, retention)
-            || count.purged > 0 && !forgettable(&identities::of_feed(&rows, &older, feed, usize::MAX)?, now).is_empty()
+            || count.purged > 0 && !forgettable(&identities.all(feed)?, now).is_empty()
         {
             due.push(feed);
         }

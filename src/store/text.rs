@@ -6,6 +6,7 @@ use super::error::Fault;
 use super::rows::unreadable;
 use crate::model::{Category, CleanHtml, Enclosure, Entry, EntryKey, FeedId, Origin, Person, Timestamp};
 
+/// Everything of an entry that its key and its row do not say.
 #[derive(Serialize, Deserialize)]
 struct TextRecord<'a> {
     guid: &'a str,

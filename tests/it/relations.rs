@@ -209,6 +209,8 @@ fn in_public_the_keeper_sees_more() {
         let same_again = |_| {
             let asked = |headers: &[(&str, &str)]| daemon.get_with(path, headers);
             let [plain, full, plain_again, full_again] = [&[][..], &keeper, &[], &keeper].map(asked);
+            assert_ne!(plain_again.body, full.body, "{path}");
+            assert_ne!(full_again.body, plain.body, "{path}");
             (plain.body == plain_again.body && full.body == full_again.body).then_some((plain, full))
         };
         let (plain, full) = (0..10).find_map(same_again).unwrap_or_else(|| panic!("{path}: never twice the same"));
