@@ -47,11 +47,12 @@ pub(super) enum Order {
 const MAX_ORDERS: usize = 16;
 
 /// Feeds that become due within this time are asked together: what wakes up and goes to sleep between two requests costs
-/// more than a request.
-const TOGETHER: Duration = Duration::from_millis(50);
+/// more than a request. At 125 feeds a second an unchanged feed takes 82 µs of CPU with 50 ms here and 10 ms below, and
+/// 60 µs as it is.
+const TOGETHER: Duration = Duration::from_millis(200);
 /// Visits that end within this time are taken in together, for the same reason. What they brought is there before: this
 /// is about when their feeds and hosts come next.
-const ENDING_TOGETHER: Duration = Duration::from_millis(10);
+const ENDING_TOGETHER: Duration = Duration::from_millis(40);
 
 /// How long visits may take to end after the daemon was asked to stop.
 const ENDING_TIMEOUT: Duration = Duration::from_secs(8);

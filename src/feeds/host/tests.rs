@@ -108,6 +108,27 @@ fn troubled_feeds_leave_slots_to_the_healthy() {
 }
 
 #[test]
+fn feeds_in_trouble_leave_a_slot_to_the_healthy_of_their_host() {
+    for (per_host, at_once) in [(1, vec![0]), (2, vec![0]), (3, vec![0, 1])] {
+        let mut queue = queue(100, per_host, Duration::ZERO);
+        for feed in 0..3 {
+            queue.insert(FeedId(feed), "a:80", START, Standing::Troubled);
+        }
+        assert_eq!(started(&mut queue, START), at_once, "{per_host}");
+        queue.insert(FeedId(9), "a:80", seconds(1), Standing::Proven);
+        let well = if per_host == 1 { vec![] } else { vec![9] };
+        assert_eq!(started(&mut queue, seconds(1)), well, "{per_host}");
+        // They wait for one of their kind.
+        for feed in &well {
+            queue.finished(FeedId(*feed), seconds(2));
+        }
+        assert_eq!(started(&mut queue, seconds(2)), Vec::<u32>::new(), "{per_host}");
+        queue.finished(FeedId(0), seconds(2));
+        assert_eq!(started(&mut queue, seconds(2)), [at_once.len() as u32], "{per_host}");
+    }
+}
+
+#[test]
 fn what_is_expected_of_a_feed_follows_from_its_last_answer() {
     let of = |state, seconds: Option<u64>| Standing::of(state, seconds.map(Duration::from_secs));
     assert_eq!((of(FeedState::New, None), of(FeedState::Ok, None)), (Standing::New, Standing::Proven));
