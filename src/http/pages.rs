@@ -177,8 +177,15 @@ impl Made {
     }
 }
 
-/// Renders a page and keeps it.
+/// Renders a page and keeps it. Where another roster came into force meanwhile it is rendered once more: of feeds that were
+/// joined, the one roster names one and the states only the other, and a page of both would lack their entries.
 fn render(app: &App, key: &Key) -> Result<Rendered, StoreError> {
+    let roster = app.live.bound().revision;
+    let rendered = render_once(app, key)?;
+    if app.live.bound().revision == roster { Ok(rendered) } else { render_once(app, key) }
+}
+
+fn render_once(app: &App, key: &Key) -> Result<Rendered, StoreError> {
     // Taken before anything is read: what changes meanwhile makes the page stale, never wrong for long.
     let (configuration, rendered) = (app.pages.configuration(), app.live.revision());
     on_scene(app, |scene| {
