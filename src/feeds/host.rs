@@ -42,7 +42,7 @@ pub enum Standing {
     Proven,
     /// It was never asked. May use three slots of four.
     New,
-    /// It failed last time, or was very slow. May use one slot of four.
+    /// It failed last time, or was very slow. May use one slot of four, and all of a host's but one.
     Troubled,
 }
 
@@ -79,8 +79,8 @@ pub struct Queue {
     politeness: Politeness,
     feeds: HashMap<FeedId, Place>,
     hosts: HashMap<Arc<str>, Host>,
-    /// What waits, by host, standing, then due time.
-    waiting: BTreeSet<(Arc<str>, Standing, Timestamp, FeedId)>,
+    /// What waits.
+    waiting: BTreeSet<InLine>,
     /// For each standing the hosts that have such a feed waiting and a slot free, by their next start.
     startable: BTreeMap<Standing, BTreeSet<(Start, Arc<str>)>>,
     /// Hosts with nothing waiting or under way, by the instant from which there is nothing to remember of them.
@@ -125,10 +125,11 @@ struct Waiting {
     standing: Standing,
 }
 
+/// A waiting feed's place among all: by host, standing, then due time.
+type InLine = (Arc<str>, Standing, Timestamp, FeedId);
+
 #[derive(Debug)]
 struct Host {
-    /// How many feeds of each standing wait.
-    waiting: [u32; Standing::ALL.len()],
     under_way: u32,
     /// How many of these are of feeds in trouble.
     troubled: u32,
@@ -209,10 +210,10 @@ impl Queue {
         match self.feeds.get_mut(&feed) {
             Some(Place::UnderWay { then, .. }) => *then = None,
             Some(Place::Waiting(waiting)) => {
-                let Waiting { host, due, standing } = waiting.clone();
+                let waiting = waiting.clone();
                 self.feeds.remove(&feed);
-                self.waiting.remove(&(Arc::clone(&host), standing, due, feed));
-                self.change(&host, |host| host.waiting[standing as usize] -= 1);
+                self.waiting.remove(&waiting.in_line(feed));
+                self.change(&waiting.host, |_| {});
             }
             None => {}
         }
@@ -226,10 +227,10 @@ impl Queue {
         if start.at > now {
             return None;
         }
-        let (due, feed) = first_waiting(&self.waiting, &name, standing)?;
-        self.waiting.remove(&(Arc::clone(&name), standing, due, feed));
+        let first = first_waiting(&self.waiting, &name, standing)?.clone();
+        self.waiting.remove(&first);
+        let (.., feed) = first;
         self.change(&name, |host| {
-            host.waiting[standing as usize] -= 1;
             host.under_way += 1;
             host.troubled += u32::from(standing == Standing::Troubled);
             host.last_start = Some(now);
@@ -328,8 +329,8 @@ impl Queue {
     }
 
     fn enqueue(&mut self, feed: FeedId, waiting: Waiting) {
-        self.waiting.insert((Arc::clone(&waiting.host), waiting.standing, waiting.due, feed));
-        self.change(&waiting.host, |host| host.waiting[waiting.standing as usize] += 1);
+        self.waiting.insert(waiting.in_line(feed));
+        self.change(&waiting.host, |_| {});
         self.feeds.insert(feed, Place::Waiting(waiting));
     }
 
@@ -363,17 +364,17 @@ impl Queue {
         host.ease(base, latest);
         change(host);
         let free_from = host.free_from();
-        let waits = host.waiting.iter().any(|waiting| *waiting > 0);
         let per_host = self.politeness.per_host;
-        if waits && (host.under_way as usize) < per_host {
-            for (standing, hosts) in &mut self.startable {
-                let is_full = *standing == Standing::Troubled && host.troubled as usize >= troubled_at_once(per_host);
-                if is_full || host.waiting[*standing as usize] == 0 {
+        let mut waits = false;
+        if (host.under_way as usize) < per_host {
+            for ((&standing, hosts), listed) in self.startable.iter_mut().zip(&mut host.startable) {
+                let Some(&(.., due, _)) = first_waiting(&self.waiting, name, standing) else { continue };
+                waits = true;
+                if standing == Standing::Troubled && host.troubled as usize >= troubled_at_once(per_host) {
                     continue;
                 }
-                let Some((due, _)) = first_waiting(&self.waiting, name, *standing) else { continue };
                 let start = Start { at: due.max(free_from), due };
-                host.startable[*standing as usize] = Some(start);
+                *listed = Some(start);
                 hosts.insert((start, name.clone()));
             }
         }
@@ -419,19 +420,20 @@ fn troubled_at_once(per_host: usize) -> usize {
 }
 
 /// The feed of a host and a standing that is due longest, of all that wait.
-fn first_waiting(
-    waiting: &BTreeSet<(Arc<str>, Standing, Timestamp, FeedId)>,
-    host: &Arc<str>,
-    standing: Standing,
-) -> Option<(Timestamp, FeedId)> {
-    let (found, of, due, feed) = waiting.range((Arc::clone(host), standing, Timestamp::MIN, FeedId(0))..).next()?;
-    (found == host && *of == standing).then_some((*due, *feed))
+fn first_waiting<'a>(waiting: &'a BTreeSet<InLine>, host: &Arc<str>, standing: Standing) -> Option<&'a InLine> {
+    let first = waiting.range((Arc::clone(host), standing, Timestamp::MIN, FeedId(0))..).next();
+    first.filter(|(found, of, ..)| found == host && *of == standing)
+}
+
+impl Waiting {
+    fn in_line(&self, feed: FeedId) -> InLine {
+        (Arc::clone(&self.host), self.standing, self.due, feed)
+    }
 }
 
 impl Host {
     fn new(gap: Duration, now: Timestamp) -> Self {
         Self {
-            waiting: [0; Standing::ALL.len()],
             under_way: 0,
             troubled: 0,
             last_start: None,
