@@ -177,15 +177,8 @@ impl Made {
     }
 }
 
-/// Renders a page and keeps it. Where another roster came into force meanwhile it is rendered once more: of feeds that were
-/// joined, the one roster names one and the states only the other, and a page of both would lack their entries.
+/// Renders a page and keeps it.
 fn render(app: &App, key: &Key) -> Result<Rendered, StoreError> {
-    let roster = app.live.bound().revision;
-    let rendered = render_once(app, key)?;
-    if app.live.bound().revision == roster { Ok(rendered) } else { render_once(app, key) }
-}
-
-fn render_once(app: &App, key: &Key) -> Result<Rendered, StoreError> {
     // Taken before anything is read: what changes meanwhile makes the page stale, never wrong for long.
     let (configuration, rendered) = (app.pages.configuration(), app.live.revision());
     on_scene(app, |scene| {
@@ -219,11 +212,18 @@ fn render_once(app: &App, key: &Key) -> Result<Rendered, StoreError> {
     })
 }
 
-/// Lets `look` see everything as it is now. Blocks on the disk.
-pub(super) fn on_scene<T>(app: &App, look: impl FnOnce(&Scene<'_>) -> Result<T, StoreError>) -> Result<T, StoreError> {
-    let (bound, config, snapshot) = (app.live.bound(), app.config.load(), app.store.snapshot()?);
-    let now = (app.clock)();
-    look(&Scene { store: &app.store, snapshot: &snapshot, live: &app.live, bound: &bound, mine: &config.mine, now })
+/// Lets `look` see everything as it is now; once more where another roster came into force meanwhile: of feeds that were
+/// joined, the one roster names one and the states only the other, and whoever saw both would miss their entries. Blocks
+/// on the disk.
+pub(super) fn on_scene<T>(app: &App, look: impl Fn(&Scene<'_>) -> Result<T, StoreError>) -> Result<T, StoreError> {
+    let look_under = |bound: &Bound| {
+        let (config, snapshot, now) = (app.config.load(), app.store.snapshot()?, (app.clock)());
+        look(&Scene { store: &app.store, snapshot: &snapshot, live: &app.live, bound, mine: &config.mine, now })
+    };
+    let bound = app.live.bound();
+    let seen = look_under(&bound)?;
+    let bound_now = app.live.bound();
+    if bound_now.revision == bound.revision { Ok(seen) } else { look_under(&bound_now) }
 }
 
 /// A page of a relation as a stream.
@@ -436,4 +436,39 @@ fn moved(app: &App, path: &str, format: Format, query: &str) -> Response<Answer>
     let mut response = text(StatusCode::PERMANENT_REDIRECT, format!("This voice is at {target}\n"));
     set(response.headers_mut(), header::LOCATION, &target);
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::collections::HashMap;
+
+    use super::super::webmention::Letterbox;
+    use super::super::websub::Doors;
+    use super::*;
+    use crate::config::Config;
+    use crate::listen::live::Live;
+    use crate::model::Timestamp;
+    use crate::store::Store;
+
+    #[test]
+    fn who_looks_while_another_roster_comes_into_force_looks_again() {
+        let directory = tempfile::tempdir().expect("there is room");
+        let store = Store::open(directory.path(), 1 << 20).expect("it opens");
+        let config = Config::parse("", None, directory.path()).expect("it is good");
+        let (doors, letterbox) = (Doors::new().0, Letterbox::new().0);
+        let live = Arc::new(Live::default());
+        let app = App::new(live, Arc::new(store), config, Arc::default(), doors, letterbox, Timestamp::default);
+        for (rosters, most) in [(0, 1), (1, 2)] {
+            let looks = Cell::new(0);
+            let seen = on_scene(&app, |scene| {
+                if looks.replace(looks.get() + 1) < rosters {
+                    app.live.set_roster(Arc::clone(&scene.bound.roster), HashMap::new(), HashMap::new());
+                }
+                Ok(scene.bound.revision)
+            });
+            assert_eq!(seen.expect("the disk is there"), app.live.bound().revision);
+            assert_eq!(looks.get(), most);
+        }
+    }
 }
